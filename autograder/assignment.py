@@ -1,0 +1,161 @@
+"""One assignment: its source, its release, its questions, and which cell asks which question."""
+
+import importlib
+import io
+import re
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jupytext
+import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
+
+from autograder.course import Course, CourseError
+from autograder.question import Case, Question, Reply
+from autograder.shell.inside import driver
+from autograder.shell.session import decode_reply
+
+MARKER = re.compile(r"""^\s*check\(["'](\w+)["']\)\s*$""", re.MULTILINE)
+HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS\n?", re.DOTALL)
+
+
+def grade_id(cell: NotebookNode) -> str | None:
+    """nbgrader's name of a cell, None for a cell it does not know."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id")
+
+
+def flag(cell: NotebookNode, name: str) -> bool:
+    """One of nbgrader's flags of a cell: grade, solution, locked or task."""
+    return bool(cell.metadata.get("nbgrader", {}).get(name, False))
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An assignment of a course; `name` is its folder's name, such as `02-scores`."""
+
+    course: Course
+    name: str
+
+    @classmethod
+    def named(cls, course: Course, name: str) -> "Assignment":
+        """The assignment of that name, or a CourseError."""
+        return cls(course, course.check_assignment(name))
+
+    @cached_property
+    def source(self) -> Path:
+        """The instructor's MyST notebook."""
+        sources = sorted((self.course.solutions / self.name).glob("*.md"))
+        if len(sources) != 1:
+            raise CourseError(
+                f"solutions/{self.name} must hold exactly one .md file; it holds {len(sources)}."
+            )
+        return sources[0]
+
+    @property
+    def notebook(self) -> str:
+        """The notebook's name without its ending, as nbgrader and the hand-in have it."""
+        return self.source.stem
+
+    @property
+    def release(self) -> Path:
+        """The student's notebook."""
+        return self.course.exercises / self.name / f"{self.notebook}.ipynb"
+
+    @cached_property
+    def solution(self) -> NotebookNode:
+        """The instructor's notebook, read from its source."""
+        return jupytext.read(self.source)
+
+    @cached_property
+    def released(self) -> NotebookNode:
+        """The student's notebook as released."""
+        if not self.release.exists():
+            raise CourseError(
+                f"{self.name} has not been released yet: run `autograder release {self.name}`."
+            )
+        return nbformat.read(self.release, as_version=4)
+
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """The questions by name, from the assignment's module in `autograder.checks`."""
+        module = "autograder.checks." + re.sub(r"^\d+-", "", self.name).replace("-", "_")
+        return {question.name: question for question in importlib.import_module(module).QUESTIONS}
+
+    @cached_property
+    def checks(self) -> dict[str, Question]:
+        """The question that each automatically graded cell asks, by the cell's grade_id.
+
+        Raises CourseError where markers, points and questions do not agree.
+        """
+        found: dict[str, Question] = {}
+        for cell in self.solution.cells:
+            if not flag(cell, "grade") or flag(cell, "solution"):
+                continue
+            names = MARKER.findall(cell.source)
+            if len(names) != 1 or names[0] not in self.questions:
+                raise CourseError(
+                    f"Cell {grade_id(cell)} of {self.name} needs one check(…) of a known question."
+                )
+            question = self.questions[names[0]]
+            if cell.metadata.nbgrader.points != question.points:
+                raise CourseError(
+                    f"Cell {grade_id(cell)} of {self.name} has {cell.metadata.nbgrader.points} points, "
+                    f"its checks {question.points:g}."
+                )
+            found[str(grade_id(cell))] = question
+        return found
+
+    def cells_to_run(self, notebook: NotebookNode) -> list["CellToRun | None"]:
+        """For each cell of a hand-in what to run, None for a cell that is not code.
+
+        Locked cells run as they were released, whatever the hand-in made of them.
+        """
+        return cells_to_run(notebook, self.released)
+
+
+class CellToRun(NamedTuple):
+    """One code cell; the names that it binds are kept unless it is a check."""
+
+    source: str
+    keep: bool = True
+
+
+def cells_to_run(notebook: NotebookNode, released: NotebookNode) -> list[CellToRun | None]:
+    """See `Assignment.cells_to_run`; this needs the release only, which is all that a student has."""
+    fixed = {grade_id(cell): cell for cell in released.cells if grade_id(cell)}
+    found: list[CellToRun | None] = []
+    for cell in notebook.cells:
+        own = fixed.get(grade_id(cell), cell)
+        source = own.source if flag(own, "locked") else cell.source
+        is_check = flag(own, "grade") and not flag(own, "solution")
+        is_code = own.cell_type == "code"
+        found.append(CellToRun(HIDDEN.sub("", source), not is_check) if is_code else None)
+    return found
+
+
+class Reference:
+    """The instructor's solution, run once in this process; it says what a right reply is."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.namespace: dict[str, Any] = {"__name__": "__main__"}
+        transform = TransformerManager().transform_cell
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            for cell in assignment.solution.cells:
+                if cell.cell_type == "code":
+                    text = transform(HIDDEN.sub("", cell.source))
+                    exec(compile(text, str(assignment.source), "exec"), self.namespace)
+
+    def replies(self, question: Question, cases: list[Case]) -> list[Reply]:
+        """The right replies to the cases."""
+        return replies(self.namespace, question, cases)
+
+
+def replies(namespace: dict[str, Any], question: Question, cases: list[Case]) -> list[Reply]:
+    """What the function of a question, found in a trusted namespace, replies to the cases."""
+    requests = (case.request(question.name, question.library) for case in cases)
+    with redirect_stdout(io.StringIO()):
+        return [decode_reply(driver.call(namespace, request)) for request in requests]

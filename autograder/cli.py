@@ -1,0 +1,236 @@
+"""The command line: `autograder --help`. Commands only; what they do is in the other modules."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from autograder.course import Course, CourseError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Release exercises, grade a class's hand-ins, write feedback and a report.\n\n"
+    "A first time through: release, sample, grade, feedback, export, report. Each command says where "
+    "its result is. Run them inside the course's folder.",
+)
+out, err = Console(), Console(stderr=True)
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ASSIGNMENT]...",
+        help="Assignments, such as 02-scores; all of them if none is named.",
+    ),
+]
+ClassFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--class",
+        metavar="FOLDER",
+        help="The class's folder, with submitted/<student>/<assignment>/; class/ by default.",
+    ),
+]
+
+
+@app.command()
+def release(names: Names = None, class_folder: ClassFolder = None) -> None:
+    """Make the student's notebooks in exercises/ from the sources in solutions/."""
+    from autograder.release import assignments
+    from autograder.release import release as release_one
+
+    for assignment in assignments(Course.find(class_folder), names or []):
+        changed = release_one(assignment)
+        _say(
+            f"{assignment.name}: {'written to' if changed else 'unchanged in'} {_short(assignment.release)}"
+        )
+
+
+@app.command()
+def sample(names: Names = None, class_folder: ClassFolder = None) -> None:
+    """Make a sample class of hand-ins, to see the grader work before the real class."""
+    from autograder.release import assignments
+    from autograder.sample import write_class
+
+    for assignment in assignments(Course.find(class_folder), names or []):
+        count = write_class(assignment)
+        _say(
+            f"{assignment.name}: {count} hand-ins in {_short(assignment.course.step('submitted'))}"
+        )
+
+
+@app.command()
+def grade(
+    names: Names = None,
+    class_folder: ClassFolder = None,
+    jobs: Annotated[
+        int, typer.Option(min=-1, help="Hand-ins graded at a time; -1 is one per core.")
+    ] = -1,
+) -> None:
+    """Grade all hand-ins of a class into its gradebook.
+
+    What has not changed since the last run costs nothing. A hand-in that cannot be graded is named with
+    the reason, stops nobody, and makes the command end with status 1.
+
+    Student code runs in processes of its own but, for now, without a sandbox: it has your rights.
+    """
+    from autograder.classrun import grade_class, hand_ins
+    from autograder.release import assignments
+
+    if not jobs:
+        raise CourseError(
+            "--jobs 0 would grade nobody: give a number from 1, or -1 for one per core."
+        )
+    problems = 0
+    for assignment in _with_hand_ins(
+        assignments(Course.find(class_folder), names or []), bool(names)
+    ):
+        with _progress(f"grading {assignment.name}", len(hand_ins(assignment))) as advance:
+            try:
+                result = grade_class(assignment, jobs, advance)
+            except KeyboardInterrupt:
+                raise CourseError(
+                    "Stopped. What is graded is kept; the same command goes on from here."
+                ) from None
+        _say(
+            f"{assignment.name}: {len(result.graded)} graded, {len(result.unchanged)} unchanged, "
+            f"{len(result.problems)} need you; gradebook {_short(assignment.course.class_folder / 'gradebook.db')}"
+        )
+        for student, problem in sorted(result.problems.items()):
+            _say(f"{student}: {problem}", err)
+        problems += len(result.problems)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def feedback(names: Names = None, class_folder: ClassFolder = None) -> None:
+    """Write each student's feedback page from the graded hand-ins."""
+    from autograder.classrun import feedback as write_feedback
+    from autograder.classrun import hand_ins
+    from autograder.release import assignments
+
+    for assignment in _with_hand_ins(
+        assignments(Course.find(class_folder), names or []), bool(names)
+    ):
+        with _progress(f"feedback {assignment.name}", len(hand_ins(assignment))) as advance:
+            written = write_feedback(assignment, advance)
+        _say(
+            f"{assignment.name}: {written} pages written in {_short(assignment.course.step('feedback'))}"
+        )
+
+
+@app.command()
+def export(
+    names: Names = None,
+    class_folder: ClassFolder = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The CSV file; grades.csv in the class's folder by default.")
+    ] = None,
+) -> None:
+    """Write the grades as a CSV file, one row per student and assignment, one column per question."""
+    from autograder.report.export import export_grades
+
+    course = Course.find(class_folder)
+    target = to or course.class_folder / "grades.csv"
+    export_grades(course, [course.check_assignment(name) for name in names or []], target)
+    _say(f"grades: {_short(target)}")
+
+
+@app.command()
+def report(names: Names = None, class_folder: ClassFolder = None) -> None:
+    """Write the class report: what the class did not understand, question by question."""
+    from autograder.release import assignments
+    from autograder.report.classreport import write_report
+
+    for assignment in _with_hand_ins(
+        assignments(Course.find(class_folder), names or []), bool(names)
+    ):
+        _say(f"{assignment.name}: report {_short(write_report(assignment))}")
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook, such as scores.ipynb.")],
+) -> None:
+    """For students: run one notebook's visible checks and say per question what passed.
+
+    Ends with status 0 when all visible checks pass. They catch the obvious; your grade comes from more.
+    """
+    from autograder.selfcheck import visible_results
+
+    results = visible_results(Course.find(), notebook)
+    table = Table("Question", "Visible checks", "Why", title=notebook.name)
+    for result in results:
+        table.add_row(
+            result.question, "✓ passed" if result.passed else "✗ failed", escape(result.reason)
+        )
+    out.print(table)
+    if not all(result.passed for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine lacks for building the book, grading and testing."""
+    from autograder.doctor import findings
+
+    table = Table("What", "State", "What to do")
+    found = findings(Course.find())
+    for finding in found:
+        table.add_row(
+            finding.what,
+            "✓" if finding.fine else "absent" if finding.optional else "✗",
+            "" if finding.fine else finding.advice,
+        )
+    out.print(table)
+    if not all(finding.fine or finding.optional for finding in found):
+        raise typer.Exit(1)
+
+
+def _with_hand_ins(assignments: list, named: bool) -> list:
+    """All named assignments; otherwise those with hand-ins, or all when there is none, to say so."""
+    found = [a for a in assignments if a.course.hand_ins(a.name)]
+    return assignments if named else found or assignments
+
+
+def _say(text: str, console: Console = out) -> None:
+    """Print one line as it is: paths are not broken, and nothing in it is taken for markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal, nothing elsewhere; gives the function that counts one student done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def main() -> None:
+    """Run the command line; what the user can put right ends as one sentence and status 2."""
+    try:
+        app()
+    except CourseError as error:
+        _say(f"autograder: {error}", err)
+        raise SystemExit(2) from None
+    except OSError as error:
+        _say(f"autograder: {error.filename or ''}: {error.strerror or error}.", err)
+        raise SystemExit(2) from None

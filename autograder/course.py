@@ -1,0 +1,169 @@
+"""Where things are in a course, and how nbgrader is told so. Nothing here runs or grades anything."""
+
+import difflib
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from traitlets.config import Config
+
+CONFIG_NAME = "nbgrader_config.py"
+CLASS_VARIABLE = "AUTOGRADER_CLASS"  # the class folder, for nbgrader's own commands
+STEPS = ("submitted", "autograded", "feedback")
+
+
+class CourseError(Exception):
+    """Something the instructor or the student can put right; the text is one sentence that says how."""
+
+
+def sync(source: Path) -> None:
+    """Bring a source and its .ipynb twin, which nbgrader and JupyterLab read, to the newer one's state."""
+    from jupytext.cli import jupytext as command  # slow to import, and needed for a release only
+
+    command(["--quiet", "--sync", str(source)])
+
+
+@dataclass(frozen=True)
+class Course:
+    """A course's folder (sources and releases) and a class's folder (hand-ins, grades, feedback)."""
+
+    root: Path
+    class_folder: Path
+
+    @classmethod
+    def find(cls, class_folder: Path | None = None, start: Path | None = None) -> "Course":
+        """The course around `start` (the working directory), with the class folder `class/` by default."""
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / CONFIG_NAME).is_file():
+                chosen = class_folder or os.environ.get(CLASS_VARIABLE) or folder / "class"
+                return cls(folder, Path(chosen).resolve())
+        raise CourseError(
+            f"No {CONFIG_NAME} in {start} or above it: run the command inside the course's folder."
+        )
+
+    @property
+    def solutions(self) -> Path:
+        """The instructor's sources, one folder per assignment."""
+        return self.root / "solutions"
+
+    @property
+    def exercises(self) -> Path:
+        """The student releases, one folder per assignment."""
+        return self.root / "exercises"
+
+    def step(self, name: str) -> Path:
+        """The folder of one of nbgrader's steps in this class."""
+        return self.class_folder / name
+
+    @property
+    def database_url(self) -> str:
+        """nbgrader's gradebook of this class."""
+        return f"sqlite:///{self.class_folder / 'gradebook.db'}"
+
+    def record(self, assignment: str, student: str, notebook: str) -> Path:
+        """Where the result of grading one notebook is kept."""
+        return self.class_folder / "records" / assignment / student / f"{notebook}.json"
+
+    @cached_property
+    def secret(self) -> str:
+        """The secret from which every student's inputs are drawn; made on first use, never committed."""
+        path = self.class_folder / "secret"
+        if not path.exists():
+            self.class_folder.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        secret = path.read_text()
+        if len(secret) < 32:
+            raise CourseError(f"{path} is damaged: put it back, or delete it for new inputs.")
+        return secret
+
+    def assignments(self) -> list[str]:
+        """The names of all assignments that have a source."""
+        return sorted(path.parent.name for path in self.solutions.glob("*/*.md"))
+
+    def check_assignment(self, name: str) -> str:
+        """`name` if it is an assignment; otherwise a CourseError that suggests the nearest one."""
+        known = self.assignments()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"there are: {', '.join(known) or 'none yet'}."
+            )
+            raise CourseError(f"Unknown assignment {name}: {hint}")
+        return name
+
+    def hand_ins(self, assignment: str) -> dict[str, Path]:
+        """Each student's folder of hand-ins for an assignment."""
+        return {
+            path.parent.name: path
+            for path in sorted(self.step("submitted").glob(f"[!.]*/{assignment}"))
+            if path.is_dir()
+        }
+
+    def configure(self, config: Config) -> Config:
+        """Write this course into nbgrader's configuration, the grader's own steps included.
+
+        The one place for it: `nbgrader_config.py` and the `autograder` commands both call this.
+        """
+        # nbgrader looks for `alembic` on the PATH, also where the environment was not activated.
+        programs = str(Path(sys.executable).parent)
+        if programs not in os.environ.get("PATH", "").split(os.pathsep):
+            os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", os.defpath)
+
+        directory = config.CourseDirectory
+        directory.course_id = "attention"
+        directory.root = str(self.root)
+        directory.source_directory = str(self.solutions.relative_to(self.root))
+        directory.release_directory = str(self.exercises.relative_to(self.root))
+        directory.db_url = self.database_url
+        for step in STEPS:
+            setattr(directory, f"{step}_directory", os.path.relpath(self.step(step), self.root))
+        # nbgrader copies every file beside a notebook, into the release and from hand-ins. These globs
+        # match every name that does not end in .ipynb: "*[!b]", "*[!n]b" and so on.
+        ending = ".ipynb"
+        directory.ignore = [f"*[!{letter}]{ending[i + 1 :]}" for i, letter in enumerate(ending)]
+
+        # nbgrader wants the gradebook's folder to exist, and finds an assignment by its .ipynb, which is
+        # not kept; that its content is the source's is ReadSource's work.
+        self.class_folder.mkdir(parents=True, exist_ok=True)
+        for source in self.solutions.glob("*/*.md"):
+            if not source.with_suffix(".ipynb").exists():
+                sync(source)
+
+        config.GenerateAssignment.preprocessors = [
+            "autograder.plugin.ReadSource",
+            "nbgrader.preprocessors.LockCells",
+            "nbgrader.preprocessors.ClearSolutions",
+            "nbgrader.preprocessors.ClearOutput",
+            "autograder.plugin.NameCells",
+            "nbgrader.preprocessors.CheckCellMetadata",
+            "nbgrader.preprocessors.ComputeChecksums",
+            "nbgrader.preprocessors.SaveCells",
+            "nbgrader.preprocessors.ClearHiddenTests",
+            "nbgrader.preprocessors.ClearMarkScheme",
+            "nbgrader.preprocessors.ComputeChecksums",
+            "nbgrader.preprocessors.CheckCellMetadata",
+        ]
+        config.Autograde.sanitize_preprocessors = [
+            "autograder.plugin.DropCopies",
+            "nbgrader.preprocessors.ClearOutput",
+            "nbgrader.preprocessors.DeduplicateIds",
+            "nbgrader.preprocessors.OverwriteKernelspec",
+            "nbgrader.preprocessors.OverwriteCells",
+            "nbgrader.preprocessors.CheckCellMetadata",
+        ]
+        config.Autograde.autograde_preprocessors = [
+            "autograder.plugin.RunAndCheck",
+            "autograder.plugin.SaveVerdicts",
+            "nbgrader.preprocessors.AssignLatePenalties",
+            "nbgrader.preprocessors.CheckCellMetadata",
+        ]
+        config.RunAndCheck.class_folder = str(self.class_folder)
+        config.ExportApp.plugin_class = "autograder.plugin.GradesExport"
+        return config

@@ -1,0 +1,69 @@
+"""What a machine lacks for building the book, grading a class and running the tests."""
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from autograder.course import Course
+
+REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)")
+PROGRAMS = {
+    "chromium": "for the browser tests only: install Debian's package chromium, or Chromium from your system",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `optional` things keep some tests from running and nothing else."""
+
+    what: str
+    fine: bool
+    advice: str = ""  # what to do where it is not
+    optional: bool = False
+
+
+def findings(course: Course) -> list[Finding]:
+    """Everything the course needs, in the order in which one would put it right."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    found = [
+        Finding(f"Python {python}", sys.version_info >= (3, 11), "install Python 3.11 or later")
+    ]
+    found += [_package(name, version) for name, version in _requirements(course)]
+    found = _summed(found)
+    found += [
+        Finding(program, shutil.which(program) is not None, advice, optional=True)
+        for program, advice in PROGRAMS.items()
+    ]
+    found.append(
+        Finding(
+            f"assignments: {', '.join(course.assignments()) or 'none'}",
+            bool(course.assignments()),
+            "add one under solutions/",
+        )
+    )
+    return found
+
+
+def _requirements(course: Course) -> list[tuple[str, str]]:
+    lines = (course.root / "requirements.txt").read_text().splitlines()
+    return [match.group(1, 2) for line in lines if (match := REQUIREMENT.match(line))]
+
+
+def _package(name: str, wanted: str) -> Finding:
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Finding(f"{name} {wanted}", False, "run `make env`")
+    # A local label such as +cpu is another build of the same version.
+    return Finding(
+        f"{name} {wanted}", version.split("+")[0] == wanted, f"found {version}: run `make env`"
+    )
+
+
+def _summed(found: list[Finding]) -> list[Finding]:
+    """One line for all packages that are as they should be; the others each have theirs."""
+    bad = [finding for finding in found[1:] if not finding.fine]
+    good = len(found) - 1 - len(bad)
+    return [found[0], Finding(f"{good} packages of requirements.txt", True), *bad]

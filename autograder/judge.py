@@ -1,0 +1,192 @@
+"""Judges: what a checks module can ask of a reply. Each returns the fault it found, or None."""
+
+from typing import Any
+
+import numpy as np
+
+from autograder.question import Case, Fault, Judge, Reply
+from autograder.shell.inside.wire import Foreign
+
+# Right answers in another order of summation differ by rounding only; these bounds leave room for
+# that and for nothing a student could mean.
+TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-8}
+
+
+def failure(reply: Reply) -> Fault | None:
+    """The fault of a call that gave no value at all."""
+    if "stopped" in reply:
+        return Fault(f"The call did not finish: {reply['stopped']}.")
+    if "error" in reply:
+        error = reply["error"]
+        if error["type"] == "NotImplementedError":
+            return Fault("Not written yet.")
+        got = f"{error['type']}: {error['message']}" + (
+            f"\nin: {error['line']}" if error["line"] else ""
+        )
+        return Fault("The call raised an error.", got=got)
+    return None
+
+
+def values(part: str = "value", name: str | None = None) -> Judge:
+    """The value (or, with part="gradients", the gradient by argument `name`) equals the solution's."""
+
+    def judge(_: Case, expected: Reply, got: Reply) -> Fault | None:
+        if part == "gradients":
+            gradient = got["gradients"].get(name)
+            if gradient is None:
+                return Fault(f"No gradient reaches {name}: the result does not depend on it.")
+            return differs(expected["gradients"][name], gradient, f"The gradient by {name}")
+        return differs(expected["value"], got["value"], "The result")
+
+    return judge
+
+
+def item(index: int, name: str) -> Judge:
+    """One part of a result that is a tuple equals the solution's; `name` is what the statement calls it."""
+
+    def judge(_: Case, expected: Reply, got: Reply) -> Fault | None:
+        want, have = expected["value"], got["value"]
+        if not isinstance(have, list | tuple) or len(have) != len(want):
+            return _kind_fault(want, have, "The result")
+        return differs(want[index], have[index], name)
+
+    return judge
+
+
+def shape() -> Judge:
+    """The value has the solution's shape, and is no constant: a constant earns nothing."""
+
+    def judge(_: Case, expected: Reply, got: Reply) -> Fault | None:
+        pairs = list(zip(_parts(expected["value"]), _parts(got["value"]), strict=False))
+        if len(_parts(expected["value"])) != len(_parts(got["value"])):
+            return _kind_fault(expected["value"], got["value"], "The result")
+        for want, have in pairs:
+            if fault := shape_fault(want, have, "The result"):
+                return fault
+            if np.ptp(want) > 0 and not np.ptp(np.asarray(have, dtype=float)) > 0:
+                return Fault("The result has the right shape, but every entry is the same.")
+        return None
+
+    return judge
+
+
+def dtype() -> Judge:
+    """The value keeps the solution's dtype; it counts only where the value itself is right."""
+
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        if fault := values()(case, expected, got):
+            return fault
+        for want, have in zip(_parts(expected["value"]), _parts(got["value"]), strict=True):
+            if want.dtype != have.dtype:
+                return Fault(
+                    "The result has another dtype than the inputs.",
+                    str(want.dtype),
+                    str(have.dtype),
+                )
+        return None
+
+    return judge
+
+
+def untouched() -> Judge:
+    """No argument was changed in place; it counts only where the value itself is right."""
+
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        if fault := values()(case, expected, got):
+            return fault
+        for name, before in case.arguments.items():
+            if fault := differs(
+                before, got["arguments_after"].get(name), f"The argument {name} after the call"
+            ):
+                return Fault(
+                    f"The call changed its argument {name} in place.", fault.expected, fault.got
+                )
+        return None
+
+    return judge
+
+
+def differs(expected: Any, got: Any, what: str) -> Fault | None:
+    """How `got` differs from `expected`: kind first, then shape, then values."""
+    if expected is None or isinstance(expected, str | bool):
+        same = type(expected) is type(got) and expected == got
+        return None if same else Fault(f"{what} is wrong.", repr(expected), _show(got))
+    if isinstance(expected, list | tuple):
+        if not isinstance(got, list | tuple) or len(got) != len(expected):
+            return _kind_fault(expected, got, what)
+        faults = (
+            differs(e, g, f"{what}, part {i + 1}")
+            for i, (e, g) in enumerate(zip(expected, got, strict=True))
+        )
+        return next((fault for fault in faults if fault), None)
+    if not isinstance(got, np.ndarray | int | float):
+        return _kind_fault(expected, got, what)
+    if fault := shape_fault(expected, got, what):
+        return fault
+    return _value_fault(np.asarray(expected), np.asarray(got), what)
+
+
+def shape_fault(expected: Any, got: Any, what: str) -> Fault | None:
+    """The fault when the shapes differ."""
+    if not isinstance(got, np.ndarray | int | float):
+        return _kind_fault(expected, got, what)
+    if np.shape(expected) == np.shape(got):
+        return None
+    return Fault(
+        f"{what} has another shape.", f"shape {np.shape(expected)}", f"shape {np.shape(got)}"
+    )
+
+
+def _value_fault(expected: np.ndarray, got: np.ndarray, what: str) -> Fault | None:
+    tolerance = TOLERANCE.get(expected.dtype.name, 0.0)
+    if got.dtype.name in ("float16", "float32"):  # that float64 was lost is another aspect
+        tolerance = max(tolerance, TOLERANCE["float32"])
+    wrong = ~np.isclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if not wrong.any():
+        return None
+    if np.isnan(got).any() and not np.isnan(expected).any():
+        what += " holds NaN, and"
+    first = tuple(int(i) for i in np.argwhere(wrong)[0])
+    where = f" first at index {first}" if first else ""
+    sentence = f"{what} has the right shape {expected.shape}, but {wrong.sum()} of {wrong.size} values differ,{where}."
+    return Fault(sentence.replace(",.", "."), _show(expected), _show(got))
+
+
+def _kind_fault(expected: Any, got: Any, what: str) -> Fault:
+    return Fault(f"{what} is not of the expected kind.", _kind(expected), _kind(got))
+
+
+def _parts(value: Any) -> list[Any]:
+    return (
+        list(value)
+        if isinstance(value, list | tuple)
+        else [np.asarray(value) if _is_number(value) else value]
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.ndarray)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, Foreign):
+        return f"a {value.type_name}"
+    return "None (is the return missing?)" if value is None else f"a {type(value).__name__}"
+
+
+def _show(value: Any) -> str:
+    """A value small enough to read: shapes first, at most a few rows."""
+    if not isinstance(value, np.ndarray):
+        return (
+            _kind(value)
+            if isinstance(value, Foreign | list | tuple) or value is None
+            else repr(value)[:200]
+        )
+    text = np.array2string(
+        value, precision=4, suppress_small=True, threshold=60, edgeitems=3, max_line_width=72
+    )
+    return f"shape {value.shape}\n{text}" if value.ndim else text

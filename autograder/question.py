@@ -1,0 +1,135 @@
+"""What a question is: cases to call it with, aspects worth points, and the misconceptions it knows.
+
+The right answer is not stated here: it is what the instructor's solution returns on the same case.
+"""
+
+import ast
+import hashlib
+import hmac
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from autograder.shell.inside import wire
+
+Reply = dict[
+    str, Any
+]  # of the driver, decoded: value, arguments_after, gradients; or error; or stopped
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: its name (the student reads it) and its arguments, in the order of the function's.
+
+    `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
+    of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
+    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    upstream: np.ndarray | None = None
+    gradient_of: tuple[str, ...] = ()
+    construct: tuple[Any, ...] | None = None
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    strided: tuple[str, ...] = ()
+    iterators: tuple[str, ...] = ()
+
+    def request(self, function: str, library: str) -> dict[str, Any]:
+        """The driver's request for this call (see `shell.inside.driver.call`)."""
+        return {
+            "function": function,
+            "library": library,
+            "arguments": {name: wire.encode(value) for name, value in self.arguments.items()},
+            "upstream": None if self.upstream is None else wire.encode(self.upstream),
+            "gradient_of": list(self.gradient_of),
+            "construct": None
+            if self.construct is None
+            else [wire.encode(v) for v in self.construct],
+            "state": {name: wire.encode(value) for name, value in self.state.items()},
+            "strided": list(self.strided),
+            "iterators": list(self.iterators),
+        }
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why an aspect was lost: one sentence, and what was got beside what was expected."""
+
+    sentence: str
+    expected: str = ""
+    got: str = ""
+
+
+Judge = Callable[[Case, Reply, Reply], Fault | None]
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """A part of a question worth points: `judge` must find no fault in any of its cases.
+
+    `cases` names them; empty means all. The first fault found is shown, so put small cases first.
+    """
+
+    title: str
+    points: float
+    judge: Judge
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A wrong program that students really write, and the sentence its author should read."""
+
+    name: str
+    sentence: str
+    program: Callable[..., Any]
+
+    def source(self, function: str) -> str:
+        """The program's text as a student would hand it in: undecorated, under the question's name."""
+        text = textwrap.dedent(inspect.getsource(self.program))
+        node = ast.parse(text).body[0]
+        assert isinstance(node, ast.FunctionDef | ast.ClassDef)
+        lines = text.splitlines()[node.lineno - 1 :]
+        return "\n".join(lines).replace(self.program.__name__, function) + "\n"
+
+
+@dataclass
+class Question:
+    """A graded question. `name` is the marker's name, the solution cell's id and the function's name."""
+
+    name: str
+    title: str
+    cases: Callable[[np.random.Generator], Iterator[Case]]
+    aspects: tuple[Aspect, ...]
+    library: str = "numpy"
+    misconceptions: list[Misconception] = field(default_factory=list)
+
+    @cached_property
+    def points(self) -> float:
+        """What all aspects are worth together."""
+        return sum(aspect.points for aspect in self.aspects)
+
+    def draw(self, seed: int) -> list[Case]:
+        """The cases of one student."""
+        return list(self.cases(np.random.default_rng(seed)))
+
+    def misconception(self, sentence: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator: the function below is a wrong program, and `sentence` is what helps its author."""
+
+        def register(program: Callable[..., Any]) -> Callable[..., Any]:
+            self.misconceptions.append(Misconception(program.__name__, sentence, program))
+            return program
+
+        return register
+
+
+def seed_for(secret: str, student: str, assignment: str, question: str) -> int:
+    """The seed of a student's inputs: nobody without the course's secret can compute it."""
+    message = "\0".join((student, assignment, question)).encode()
+    return int.from_bytes(hmac.new(secret.encode(), message, hashlib.sha256).digest()[:8], "big")

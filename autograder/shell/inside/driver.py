@@ -1,0 +1,105 @@
+"""One call of the student's function: inputs in, outputs out. It knows no answer and gives no verdict.
+
+The trusted side runs the same driver on the instructor's solution and on the named misconceptions,
+so all three are called in exactly the same way.
+"""
+
+import traceback
+from typing import Any
+
+import numpy as np
+
+from . import wire
+
+
+def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Call what `request` names in `namespace`; the reply is a JSON tree and never an exception.
+
+    Request: `function`; `arguments` (name -> encoded value, given by position); `library` ("numpy" or
+    "torch": what arrays become); `strided` (arrays made non-contiguous); `iterators` (lists given as
+    one-pass iterators); `construct` and `state` (a class is built and its weights loaded first);
+    `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)).
+    Reply: `value`, `arguments_after`, `gradients`, or `error` with `type`, `message` and `line`.
+    """
+    try:
+        return _call(namespace, request)
+    except BaseException as error:
+        return {"error": describe(error)}
+
+
+def _call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    if request["function"] not in namespace:
+        raise NameError(f"{request['function']} is not defined")
+    function = namespace[request["function"]]
+    if request.get("construct") is not None:
+        function = function(*[wire.decode(a) for a in request["construct"]])
+        _load_state(function, {k: wire.decode(v) for k, v in request["state"].items()})
+    arguments = {
+        name: _prepare(name, wire.decode(tree), request)
+        for name, tree in request["arguments"].items()
+    }
+    watched, leaves = dict(arguments), dict(arguments)
+    if isinstance(request.get("construct"), list):
+        leaves |= dict(function.named_parameters())
+    for name in request.get("iterators", ()):
+        arguments[name] = iter(arguments[name])
+    value = function(*arguments.values())
+    reply = {"value": wire.encode(value)}
+    if request.get("upstream") is not None:
+        reply["gradients"] = _gradients(value, leaves, request)
+    reply["arguments_after"] = {name: wire.encode(argument) for name, argument in watched.items()}
+    return reply
+
+
+def _prepare(name: str, value: Any, request: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_prepare(name, item, request) for item in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    if name in request.get("strided", ()):
+        value = _strided(value)
+    if request.get("library") != "torch":
+        return value
+    import torch
+
+    # from_numpy keeps the strides; only arrays that take part in the gradient become leaves of it.
+    return torch.from_numpy(value).requires_grad_(name in request.get("gradient_of", ()))
+
+
+def _strided(array: np.ndarray) -> np.ndarray:
+    """The same values in a layout that neither `reshape` nor `view` can flatten without a copy."""
+    if array.ndim < 2:
+        return np.repeat(array, 2)[::2]
+    return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+def _gradients(value: Any, leaves: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The gradients by arguments and, of a module, by parameters; a name that is neither gives None."""
+    import torch
+
+    upstream = torch.from_numpy(wire.decode(request["upstream"]))
+    names = [name for name in request["gradient_of"] if name in leaves]
+    found = torch.autograd.grad(
+        (value * upstream).sum(), [leaves[name] for name in names], allow_unused=True
+    )
+    return {name: wire.encode(gradient) for name, gradient in zip(names, found, strict=True)}
+
+
+def _load_state(module: Any, state: dict[str, np.ndarray]) -> None:
+    import torch
+
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    module.eval()
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """The exception as three texts: type, message, and the student's line that raised it."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    line = next(
+        (f.line for f in reversed(frames) if f.line and "site-packages" not in f.filename), ""
+    )
+    return {
+        "type": type(error).__name__[:100],
+        "message": str(error)[:1000],
+        "line": (line or "")[:200],
+    }

@@ -1,0 +1,135 @@
+"""Values in and out of the student's process, as data.
+
+A value becomes a JSON tree in which an array is its dtype, its shape and its bytes in base64.
+Nothing is ever unpickled or evaluated, so a hostile process can send wrong values but no code.
+"""
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DTYPES = frozenset(
+    [
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+    ]
+)
+
+MAX_ARRAY_BYTES = 4_000_000
+MAX_AXES = 32
+
+
+class WireError(Exception):
+    """What arrived is not a value of this protocol."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A value that is no array, number, text or container of them: only its type travels."""
+
+    type_name: str
+
+
+def encode(value: Any) -> Any:
+    """A JSON tree for `value`; torch tensors travel as arrays, unknown objects as their type's name."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return _encode_array(np.asarray(value))
+    if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        return _encode_array(
+            (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+        )
+    if isinstance(value, list | tuple):
+        return {
+            type(value).__name__ if type(value) in (list, tuple) else "tuple": [
+                encode(v) for v in value
+            ]
+        }
+    if isinstance(value, dict):
+        return {"dict": [[str(key), encode(item)] for key, item in value.items()]}
+    return {"foreign": type(value).__name__[:100]}
+
+
+def _encode_array(array: np.ndarray) -> Any:
+    if array.nbytes > MAX_ARRAY_BYTES:
+        return {"foreign": f"array of shape {array.shape}, too large to return"[:100]}
+    if array.dtype.name not in DTYPES:
+        return {"foreign": f"array of {array.dtype.name}"[:100]}
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"array": [array.dtype.name, list(array.shape), data]}
+
+
+def decode(tree: Any) -> Any:
+    """The value of a tree made by `encode`; every part is checked, because the sender is not trusted."""
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return tree
+    if not isinstance(tree, dict) or len(tree) != 1:
+        raise WireError("a value is not of the protocol's form")
+    [(kind, content)] = tree.items()
+    if kind == "foreign" and isinstance(content, str):
+        return Foreign(content[:100])
+    if kind == "array":
+        return _decode_array(content)
+    if kind in ("list", "tuple") and isinstance(content, list):
+        items = [decode(item) for item in content]
+        return items if kind == "list" else tuple(items)
+    if kind == "dict" and isinstance(content, list):
+        return {_text(key): decode(item) for key, item in _pairs(content)}
+    raise WireError("a value is not of the protocol's form")
+
+
+def _decode_array(content: Any) -> np.ndarray:
+    try:
+        dtype, shape, data = content
+        if not isinstance(shape, list) or len(shape) > MAX_AXES:
+            raise WireError("an array has an unknown type or shape")
+        raw = base64.b64decode(data, validate=True)
+        if dtype not in DTYPES or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
+            raise WireError("an array has an unknown type or shape")
+        # The size is checked before NumPy sees the shape: a false one can reserve no memory.
+        if math.prod(shape) * np.dtype(dtype).itemsize != len(raw):
+            raise WireError("an array's bytes do not fill its shape")
+        return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()
+    except (TypeError, ValueError) as error:
+        raise WireError("an array is not of the protocol's form") from error
+
+
+def _pairs(content: list) -> list:
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
+        raise WireError("a dictionary is not of the protocol's form")
+    return content
+
+
+def _text(key: Any) -> str:
+    if not isinstance(key, str):
+        raise WireError("a dictionary's key is not text")
+    return key
+
+
+def plain(text: Any, length: int) -> str:
+    """Text that can be written anywhere: bounded, and without the lone surrogates that UTF-8 refuses."""
+    return str(text)[:length].encode("utf-8", "replace").decode("utf-8")
+
+
+def loads(raw: bytes) -> Any:
+    """Parse JSON that may be hostile; every way to fail is a WireError."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise WireError("a message is not JSON") from error

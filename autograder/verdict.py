@@ -1,0 +1,139 @@
+"""From replies to a verdict: which aspects hold, and which misconception the student has."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from autograder.assignment import replies
+from autograder.judge import differs, failure
+from autograder.question import Aspect, Case, Fault, Misconception, Question, Reply
+
+
+@dataclass
+class AspectResult:
+    """One row of the feedback table. `case` and `inputs` belong to the first failing example."""
+
+    title: str
+    points: float
+    earned: float
+    case: str = ""
+    inputs: str = ""
+    sentence: str = ""
+    expected: str = ""
+    got: str = ""
+
+
+@dataclass
+class Verdict:
+    """The result of one question. `misconception` is its name, `advice` the sentence that helps.
+
+    `answered` is False where the release's stub was left as it was, or its cell never ran.
+    """
+
+    question: str
+    title: str
+    points: float
+    score: float
+    aspects: list[AspectResult] = field(default_factory=list)
+    misconception: str = ""
+    advice: str = ""
+    answered: bool = True
+
+
+def decide(
+    question: Question, cases: list[Case], expected: list[Reply], got: list[Reply]
+) -> Verdict:
+    """Judge the replies `got` against the solution's."""
+    rows = [_judge(aspect, cases, expected, got) for aspect in question.aspects]
+    verdict = Verdict(
+        question.name, question.title, question.points, sum(row.earned for row in rows), rows
+    )
+    verdict.answered = not all(_is_unanswered(question, reply) for reply in got)
+    if verdict.score < verdict.points and (found := diagnose(question, cases, expected, got)):
+        verdict.misconception, verdict.advice = found.name, found.sentence
+    return verdict
+
+
+def _is_unanswered(question: Question, reply: Reply) -> bool:
+    error = reply.get("error", {})
+    missing = error.get("message") == f"{question.name} is not defined"
+    return error.get("type") == "NotImplementedError" or missing
+
+
+def _judge(
+    aspect: Aspect, cases: list[Case], expected: list[Reply], got: list[Reply]
+) -> AspectResult:
+    for case, want, have in zip(cases, expected, got, strict=True):
+        if aspect.cases and case.name not in aspect.cases:
+            continue
+        if fault := failure(have) or _safely(aspect, case, want, have):
+            return AspectResult(
+                aspect.title,
+                aspect.points,
+                0.0,
+                case.name,
+                show_inputs(case),
+                fault.sentence,
+                fault.expected,
+                fault.got,
+            )
+    return AspectResult(aspect.title, aspect.points, aspect.points)
+
+
+def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | None:
+    """A judge that stumbles over a hostile reply finds a fault; it never ends the grading."""
+    try:
+        return aspect.judge(case, want, have)
+    except Exception as error:
+        return Fault(f"The result could not be compared ({type(error).__name__}).")
+
+
+def diagnose(
+    question: Question, cases: list[Case], expected: list[Reply], got: list[Reply]
+) -> Misconception | None:
+    """The first known wrong program whose replies are the student's on every case."""
+    if all("value" not in reply for reply in got):
+        return None
+    for misconception in question.misconceptions:
+        wrong = replies({question.name: misconception.program}, question, cases)
+        if _agree(wrong, got) and not _agree(wrong, expected):
+            return misconception
+    return None
+
+
+def _agree(one: Iterable[Reply], other: Iterable[Reply]) -> bool:
+    return all(_same(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _same(one: Reply, other: Reply) -> bool:
+    if "value" not in one or "value" not in other:
+        return ("value" in one) == ("value" in other)
+    parts = [
+        (one["value"], other["value"]),
+        *_both(one, other, "gradients"),
+        *_both(one, other, "arguments_after"),
+    ]
+    try:
+        return not any(differs(a, b, "") for a, b in parts)
+    except Exception:  # a hostile value that cannot be compared is no known wrong answer
+        return False
+
+
+def _both(one: Reply, other: Reply, part: str) -> list[tuple]:
+    return [(value, other[part].get(name)) for name, value in one[part].items()]
+
+
+def show_inputs(case: Case) -> str:
+    """The inputs of a failing example: every shape, and the values where they are few."""
+    lines = []
+    for name, value in {**case.arguments, **case.state}.items():
+        if isinstance(value, np.ndarray):
+            few = value.size <= 12
+            rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
+            lines.append(f"{name}: {value.dtype} {value.shape}" + (f"\n{rows}" if few else ""))
+        elif isinstance(value, list):
+            lines.append(f"{name}: {len(value)} arrays of shapes {[np.shape(v) for v in value]}")
+        else:
+            lines.append(f"{name}: {value!r}")
+    return "\n".join(lines)
