@@ -11,7 +11,7 @@ from nbgrader.api import Gradebook
 from autograder.assignment import Assignment
 from autograder.classrun import feedback_page, problems, records
 from autograder.course import CourseError
-from autograder.grading import Record
+from autograder.record import Record
 from autograder.question import Question
 from autograder.report import TEMPLATES
 
