@@ -119,7 +119,9 @@ def _writer(assignment: Assignment, stack: ExitStack) -> Writer:
     except CourseError:
         if fresh:
             raise
-        check_release(assignment)  # a gradebook that was put aside: this enters the assignment again
+        check_release(
+            assignment
+        )  # a gradebook that was put aside: this enters the assignment again
         return stack.enter_context(_open(assignment))
 
 
@@ -160,8 +162,16 @@ class ClassRun:
                 self._watch.finished(student)
                 continue
             self._waiting[student] = hand_in
-            yield student, task_for(
-                self._assignment, self._paper, student, hand_in.content, self._sandbox, self._force
+            yield (
+                student,
+                task_for(
+                    self._assignment,
+                    self._paper,
+                    student,
+                    hand_in.content,
+                    self._sandbox,
+                    self._force,
+                ),
             )
 
     def take_in(self, student: str, graded: Graded | Exception) -> None:
@@ -270,9 +280,7 @@ def problems(assignment: Assignment) -> dict[str, str]:
     except ValueError:
         found = {}
     damaged = "its record is damaged: run `autograder grade` again"
-    return {
-        student: damaged for student, record in _records(assignment) if record is None
-    } | found
+    return {student: damaged for student, record in _records(assignment) if record is None} | found
 
 
 def records(assignment: Assignment) -> dict[str, Record]:

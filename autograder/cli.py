@@ -94,7 +94,7 @@ def grade(
     ):
         with _progress(f"grading {assignment.name}", len(hand_ins(assignment))) as advance:
             try:
-                result = grade_class(assignment, jobs, advance)
+                result = grade_class(assignment, jobs)
             except KeyboardInterrupt:
                 raise CourseError(
                     "Stopped. What is graded is kept; the same command goes on from here."

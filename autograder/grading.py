@@ -49,7 +49,9 @@ class Task:
 
     def notebook(self) -> NotebookNode:
         """What was handed in, read anew; a CourseError where it is no notebook."""
-        return parse(self.handed_in, f"{self.student}/{self.paper.name}/{self.paper.notebook}.ipynb")
+        return parse(
+            self.handed_in, f"{self.student}/{self.paper.name}/{self.paper.notebook}.ipynb"
+        )
 
 
 def seeds_for(secret: str, student: str, paper: Paper) -> dict[str, int]:
@@ -117,7 +119,11 @@ def examine(session: Session, paper: Paper, question: Question, seed: int) -> Ve
         cases = question.draw(seed)
         expected = right.replies(question, cases)
         verdict = decide(question, cases, expected, ask(session, question, cases))
-        own = verdict if verdict.score == verdict.points else decide(question, cases, expected, expected)
+        own = (
+            verdict
+            if verdict.score == verdict.points
+            else decide(question, cases, expected, expected)
+        )
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         raise GraderFault(_fault(question, why)) from error

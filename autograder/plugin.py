@@ -14,8 +14,8 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Unicode
 
 from autograder.assignment import Assignment, grade_id
-from autograder.course import Course, sync
 from autograder.autograded import autograded, restored, to_text
+from autograder.course import Course, sync
 from autograder.grading import grade_notebook
 from autograder.handin import drop_copies
 from autograder.store import keep, task_for
