@@ -4,6 +4,7 @@
 """
 
 import csv
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class ReadSource(NbGraderPreprocessor):
         """What nbgrader read is the twin; both are brought up to date first, as in JupyterLab."""
         assignment = Assignment.named(Course.find(), resources["nbgrader"]["assignment"])
         sync(assignment.source)
-        return assignment.solution, resources
+        return deepcopy(assignment.solution), resources  # nbgrader's steps change it in place
 
 
 class NameCells(NbGraderPreprocessor):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from autograder.assignment import CellToRun
-from autograder.grading import SHOWN_BYTES, bounded, run_cells
+from autograder.grading import run_cells
+from autograder.record import SHOWN_BYTES, bounded
 from autograder.shell.inside import wire
 from autograder.shell.session import Limits, Session, Stopped
 
