@@ -104,7 +104,7 @@ class Session:
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         size = struct.unpack(">I", self._read(4, deadline, seconds))[0]
-        if size > 2 * self.limits.reply_bytes:
+        if size > 1.25 * self.limits.reply_bytes + (1 << 20):  # what JSON adds
             raise Stopped("it sent more than allowed")
         answer = wire.loads(self._read(size, deadline, seconds))
         if not isinstance(answer, dict):

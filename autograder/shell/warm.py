@@ -51,6 +51,7 @@ class WarmParent:
 
     def __init__(self, seconds: float) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
+        self._one_at_a_time = threading.Lock()
         self._control, theirs = socket.socketpair()
         self._process = subprocess.Popen(
             command("warm", str(theirs.fileno())),
@@ -98,10 +99,10 @@ class WarmParent:
             "user": user,
         }
         try:
-            socket.send_fds(
-                self._control, [json.dumps(request).encode()], list(descriptors.values())
-            )
-            return int(self._control.recv(64))
+            with self._one_at_a_time:
+                message = json.dumps(request).encode()
+                socket.send_fds(self._control, [message], list(descriptors.values()))
+                return int(self._control.recv(64))
         except (OSError, ValueError) as error:
             raise NotStarted("the warm parent has ended") from error
 
