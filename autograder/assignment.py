@@ -18,7 +18,8 @@ from nbformat import NotebookNode
 from autograder.course import Course, CourseError
 from autograder.question import Case, Question, Reply
 from autograder.shell.inside import driver
-from autograder.shell.session import Limits, decode_reply
+from autograder.shell.limits import Limits
+from autograder.shell.session import decode_reply
 
 MARKER = re.compile(r"""^\s*check\(["'](\w+)["']\)\s*$""", re.MULTILINE)
 ONE_AT_A_TIME = Lock()  # sys.stdout is the whole process's, and a worker may have several threads

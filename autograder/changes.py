@@ -20,7 +20,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import TransformerManager
 
 from autograder.assignment import HIDDEN, CellToRun, Paper
-from autograder.shell.session import Limits
+from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
 CHECKS = "autograder.checks"

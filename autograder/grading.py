@@ -17,7 +17,8 @@ from autograder.handin import parse
 from autograder.question import Case, Question, Reply, seed_for
 from autograder.record import CellRun, Record, bounded
 from autograder.shell.inside.wire import WireError
-from autograder.shell.session import Limits, Session, Stopped
+from autograder.shell.limits import Limits
+from autograder.shell.session import Session, Stopped
 from autograder.verdict import Verdict, decide
 
 
@@ -140,21 +141,8 @@ def _fault(question: Question, why: str) -> str:
 
 
 def ask(session: Session, question: Question, cases: list[Case]) -> list[Reply]:
-    """The student's replies to the cases. After one that had to be stopped the rest are not tried."""
-    found: list[Reply] = []
-    stopped = ""
-    for case in cases:
-        if not stopped:
-            try:
-                found.append(session.call(case.request(question.name, question.library)))
-                continue
-            except Stopped as error:
-                stopped = str(error)
-            except WireError as error:
-                found.append({"stopped": f"the answer could not be read: {error}"})
-                continue
-        found.append({"stopped": stopped})
-    return found
+    """The student's replies to the cases, one for each."""
+    return session.ask([case.request(question.name, question.library) for case in cases])
 
 
 def run_cells(
@@ -169,7 +157,7 @@ def run_cells(
     deadline = time.monotonic() + limits.notebook_seconds
     runs: list[CellRun | None] = [None] * len(cells)
     while True:
-        session = Session(limits)
+        session = Session(limits, sandbox, seed)
         try:
             if _run_through(session, cells, runs, deadline):
                 return session, runs

@@ -11,7 +11,7 @@ from autograder.course import Course, CourseError
 from autograder.grading import run_cells
 from autograder.handin import read_notebook
 from autograder.record import CellRun
-from autograder.shell.session import Limits
+from autograder.shell.limits import Limits
 
 
 @dataclass(frozen=True)
