@@ -59,7 +59,11 @@ class Paper:
 
     @cached_property
     def released(self) -> NotebookNode:
-        """The student's notebook as released."""
+        """The student's notebook as released; a CourseError where it is not yet."""
+        if not self.release:
+            raise CourseError(
+                f"{self.name} has not been released yet: run `autograder release {self.name}`."
+            )
         return nbformat.reads(self.release, as_version=4)
 
     @property
@@ -167,10 +171,6 @@ class Assignment:
     @property
     def released(self) -> NotebookNode:
         """The student's notebook as released."""
-        if not self.paper.release:
-            raise CourseError(
-                f"{self.name} has not been released yet: run `autograder release {self.name}`."
-            )
         return self.paper.released
 
     @property

@@ -18,7 +18,9 @@ from autograder.question import Case, Question, Reply, seed_for
 from autograder.record import CellRun, Record, bounded
 from autograder.shell.inside.wire import WireError
 from autograder.shell.limits import Limits
+from autograder.shell.sandbox import available
 from autograder.shell.session import Session, Stopped
+from autograder.shell.warm import NotStarted
 from autograder.verdict import Verdict, decide
 
 
@@ -28,6 +30,10 @@ class GraderFault(CourseError):
 
 class NobodyGraded(CourseError):
     """What keeps every hand-in from being graded: the solution does not run, or the grader is another."""
+
+
+class NoSandbox(NobodyGraded):
+    """The sandbox that student code was to run in does not work on this machine."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ def run_cells(
     deadline = time.monotonic() + limits.notebook_seconds
     runs: list[CellRun | None] = [None] * len(cells)
     while True:
-        session = Session(limits, sandbox, seed)
+        session = _start(limits, sandbox, seed)
         try:
             if _run_through(session, cells, runs, deadline):
                 return session, runs
@@ -165,6 +171,16 @@ def run_cells(
             session.close()
             raise
         session.close()
+
+
+def _start(limits: Limits, sandbox: str, seed: int) -> Session:
+    """A new process for a hand-in; NoSandbox where none can be started, CourseError where this one was not."""
+    try:
+        return Session(limits, sandbox, seed)
+    except NotStarted as error:
+        if why := available(sandbox):
+            raise NoSandbox(f"{why}.") from error
+        raise CourseError(f"its process could not be started ({error}): grade it again") from error
 
 
 def _run_through(

@@ -69,13 +69,16 @@ class RunAndCheck(NbGraderPreprocessor):
     class_folder = Unicode("", help="The class's folder, with its hand-ins and its gradebook").tag(
         config=True
     )
+    sandbox = Unicode("bwrap", help="What student code runs in: bwrap, docker, podman or none").tag(
+        config=True
+    )
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Takes the place of nbgrader's Execute; the verdicts go on to SaveVerdicts."""
         names = resources["nbgrader"]
         assignment = Assignment.named(Course.find(Path(self.class_folder)), names["assignment"])
         paper, student = assignment.paper, names["student"]
-        task = task_for(assignment, paper, student, to_text(nb).encode())
+        task = task_for(assignment, paper, student, to_text(nb).encode(), self.sandbox)
         record = grade_notebook(task, nb)
         keep(assignment, student, record)
         resources["verdicts"] = {
