@@ -235,6 +235,10 @@ class Reference:
 
 def replies(namespace: dict[str, Any], question: Question, cases: list[Case]) -> list[Reply]:
     """What the function of a question, found in a trusted namespace, replies to the cases."""
-    requests = (case.request(question.name, question.library) for case in cases)
+    return answers(namespace, [case.request(question.name, question.library) for case in cases])
+
+
+def answers(namespace: dict[str, Any], requests: list[dict[str, Any]]) -> list[Reply]:
+    """What a trusted namespace replies to the driver's requests."""
     with ONE_AT_A_TIME, redirect_stdout(io.StringIO()):
         return [decode_reply(driver.call(namespace, request)) for request in requests]

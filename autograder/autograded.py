@@ -52,12 +52,12 @@ def autograded(notebook: NotebookNode, paper: Paper, record: Record) -> Notebook
     return done
 
 
-def written_answers(notebook: NotebookNode, paper: Paper) -> dict[str, bool]:
-    """For each solution cell that the hand-in holds whether its text differs from the release's."""
+def written_answers(done: NotebookNode, paper: Paper) -> dict[str, bool]:
+    """For each solution cell of an autograded notebook whether its text differs from the release's."""
     released = {grade_id(cell): cell.source for cell in paper.released.cells}
     return {
         str(grade_id(cell)): cell.source != released[grade_id(cell)]
-        for cell in restored(notebook, paper).cells
+        for cell in done.cells
         if flag(cell, "solution")
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-from autograder.assignment import Assignment, Paper
+from autograder.assignment import Assignment, Paper, known
 from autograder.autograded import autograded, to_text, written_answers
 from autograder.changes import digest, whole_version
 from autograder.course import CourseError
@@ -234,11 +234,10 @@ def work(task: Task) -> Graded | Exception:
     try:
         notebook = task.notebook()
         record = grade_notebook(task, notebook)
+        paper = known(task.paper)
+        done = autograded(notebook, paper, record)
         return Graded(
-            record.to_json(),
-            to_text(autograded(notebook, task.paper, record)),
-            scores(task.paper, record),
-            written_answers(notebook, task.paper),
+            record.to_json(), to_text(done), scores(paper, record), written_answers(done, paper)
         )
     except CourseError as error:
         return error

@@ -10,11 +10,12 @@ from functools import lru_cache
 
 from nbformat import NotebookNode
 
-from autograder.assignment import CellToRun, Paper, Reference, known
+from autograder.assignment import CellToRun, Paper, Reference, answers, known
 from autograder.changes import engine_version, fingerprints
 from autograder.course import CourseError
 from autograder.handin import parse
-from autograder.question import Case, Question, Reply, seed_for
+from autograder.judge import failure
+from autograder.question import Question, seed_for
 from autograder.record import CellRun, Record, bounded
 from autograder.shell.inside.wire import WireError
 from autograder.shell.limits import Limits
@@ -116,39 +117,22 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
 
 
 def examine(session: Session, paper: Paper, question: Question, seed: int) -> Verdict:
-    """Ask one question of the student's finished state and decide; GraderFault where a check fails.
-
-    Where points are lost the solution's own replies are judged too: if they lose any, it is the checks
-    that are at fault, and not the student.
-    """
-    right = reference(paper)
+    """Ask one question of the student's finished state and decide; GraderFault where a check fails."""
+    solution = reference(paper)
     try:
         cases = question.draw(seed)
-        expected = right.replies(question, cases)
-        verdict = decide(question, cases, expected, ask(session, question, cases))
-        own = (
-            verdict
-            if verdict.score == verdict.points
-            else decide(question, cases, expected, expected)
-        )
+        requests = [case.request(question.name, question.library) for case in cases]
+        expected = answers(solution.namespace, requests)
+        for case, reply in zip(cases, expected, strict=True):
+            if fault := failure(reply):
+                why = f"in case “{case.name}” the solution itself has no value: {fault.sentence} {fault.got}"
+                raise RuntimeError(why)
+        return decide(question, cases, expected, session.ask(requests))
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        raise GraderFault(_fault(question, why)) from error
-    if own.score < own.points:
-        lost = next(aspect for aspect in own.aspects if aspect.earned < aspect.points)
-        why = f"the solution itself loses “{lost.title}” in case “{lost.case}”: {lost.sentence} {lost.got}"
-        raise GraderFault(_fault(question, why))
-    return verdict
-
-
-def _fault(question: Question, why: str) -> str:
-    reason = " ".join(why.split())
-    return f"a fault of the grader, not of the student: question {question.name}: {reason}"
-
-
-def ask(session: Session, question: Question, cases: list[Case]) -> list[Reply]:
-    """The student's replies to the cases, one for each."""
-    return session.ask([case.request(question.name, question.library) for case in cases])
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise GraderFault(
+            f"a fault of the grader, not of the student: question {question.name}: {reason}"
+        ) from error
 
 
 def run_cells(
