@@ -19,7 +19,7 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from autograder.assignment import HIDDEN, CellToRun, Paper
+from autograder.assignment import HIDDEN, CellToRun, Paper, is_check
 from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
@@ -83,7 +83,7 @@ def question_definitions(paper: Paper) -> dict[str, str]:
     solution = [
         statement
         for cell in paper.solution.cells
-        if cell.cell_type == "code"
+        if cell.cell_type == "code" and not is_check(cell)
         for statement in statements(transform(HIDDEN.sub("", cell.source)))
     ]
     variables = {id(value): name for name, value in vars(module).items()}
