@@ -18,7 +18,7 @@ import numpy as np
 from autograder.rules import Rule
 from autograder.shell.inside import wire
 
-# Of the driver, decoded: value, arguments_after, gradients, or error, with forbidden; or stopped.
+# Of the driver, decoded: value, arguments_after, gradients, held, or error; with forbidden; or stopped.
 Reply = dict[str, Any]
 
 
@@ -28,7 +28,8 @@ class Case:
 
     `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
-    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators.
+    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
+    which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case:
     state: dict[str, np.ndarray] = field(default_factory=dict)
     strided: tuple[str, ...] = ()
     iterators: tuple[str, ...] = ()
+    held_bytes: int | None = None
 
     def request(self, function: str, library: str) -> dict[str, Any]:
         """The driver's request for this call (see `shell.inside.driver.call`)."""
@@ -54,6 +56,7 @@ class Case:
             "state": {name: wire.encode(value) for name, value in self.state.items()},
             "strided": list(self.strided),
             "iterators": list(self.iterators),
+            "measured": self.held_bytes is not None,
         }
 
 

@@ -179,6 +179,8 @@ def _decode_reply(tree: Any) -> dict[str, Any]:
         error = tree["error"] if isinstance(tree["error"], dict) else {}
         texts = {k: wire.plain(error.get(k, ""), 1000) for k in ("type", "message", "line")}
         return reply | {"error": texts}
+    held = tree.get("held")
+    reply["held"] = held if type(held) is int else None
     reply["value"] = wire.decode(tree.get("value"))
     for part in ("arguments_after", "gradients"):
         content = tree.get(part, {})

@@ -22,7 +22,11 @@ from autograder.assignment import HIDDEN, Assignment, Reference, grade_id, repli
 from autograder.checks.scores import QUESTIONS
 from autograder.course import Course
 from autograder.judge import differs
+from autograder.program import Program
 from autograder.question import Case, Reply
+from autograder.shell.inside import driver
+from autograder.shell.session import decode_reply
+from autograder.statements import Cell
 from autograder.verdict import Verdict, decide
 
 ROOT = Path(__file__).parents[2]

@@ -5,11 +5,13 @@ so all three are called in exactly the same way.
 """
 
 import traceback
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from . import wire
+from .held import Held
 from .trap import watched
 
 
@@ -20,9 +22,9 @@ def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     "torch": what arrays become); `strided` (arrays made non-contiguous); `iterators` (lists given as
     one-pass iterators); `construct` and `state` (a class is built and its weights loaded first);
     `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)); `forbidden` (full names
-    of callables whose calls are reported).
-    Reply: `value`, `arguments_after`, `gradients`, or `error` with `type`, `message` and `line`; beside either,
-    `forbidden` lists those that were called.
+    of callables whose calls are reported); `measured` (ask for the bytes held beside the iterators).
+    Reply: `value`, `arguments_after`, `gradients`, `held`, or `error` with `type`, `message` and `line`; beside
+    either, `forbidden` lists those that were called.
     """
     called: set[str] = set()
     try:
@@ -40,15 +42,16 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
         for name, tree in request["arguments"].items()
     }
     given, leaves = dict(arguments), dict(arguments)
+    held = Held() if request.get("measured") else None
     for name in request.get("iterators", ()):
-        arguments[name] = iter(arguments[name])
-    with watched(request.get("forbidden", ()), namespace, called):
+        arguments[name] = held.stream(arguments[name]) if held else iter(arguments[name])
+    with watched(request.get("forbidden", ()), namespace, called), held or nullcontext():
         function = namespace[request["function"]]
         if request.get("construct") is not None:
             function = _construct(function, request)
             leaves |= dict(function.named_parameters())
         value = function(*arguments.values())
-    reply = {"value": wire.encode(value)}
+    reply = {"value": wire.encode(value), "held": held.bytes() if held else None}
     if request.get("upstream") is not None:
         reply["gradients"] = _gradients(value, leaves, request)
     reply["arguments_after"] = {name: wire.encode(argument) for name, argument in given.items()}
