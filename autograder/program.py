@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from autograder.statements import Cell, Piece, Scope, Value, bound, changed, pieces, walk
@@ -222,8 +223,8 @@ def located(path: str) -> Any:
     parts = path.split(".")
     found: Any = None
     for end, part in enumerate(parts, 1):
-        space = getattr(found, "__mro__", (found,))
-        known = (vars(owner) for owner in space if hasattr(owner, "__dict__"))
+        owners = type.mro(found) if isinstance(found, type) else [found]
+        known = (vars(owner) for owner in owners if isinstance(owner, type | ModuleType))
         found = next((names[part] for names in known if part in names), None)
         found = sys.modules.get(".".join(parts[:end]), found)
         if found is None:
