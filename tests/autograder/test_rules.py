@@ -143,6 +143,10 @@ USES = {
         "    return F.scaled_dot_product_attention(x, x, x)"
     ),
     "in a class body": "class answer:\n    attend = F.scaled_dot_product_attention",
+    "under a name that the class body has too": (
+        "f = F\nclass answer:\n    f = math\n    def go(self, x):\n"
+        "        return f.scaled_dot_product_attention(x, x, x)"
+    ),
     "in a comprehension": (
         "def answer(x):\n    return [f.scaled_dot_product_attention(x, x, x) for f in (F,)]"
     ),
@@ -217,10 +221,6 @@ INNOCENT = {
     ),
     "a text that is not run": (
         'def answer(x):\n    text = "F.scaled_dot_product_attention(x)"\n    return x'
-    ),
-    "a class attribute that functions do not see": (
-        "class Other:\n    attend = F.scaled_dot_product_attention\n"
-        "def answer(x):\n    return attend(x)\ndef attend(x):\n    return x"
     ),
 }
 
