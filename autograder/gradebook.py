@@ -258,10 +258,10 @@ class Writer:
         """What the course's late plug-in takes off, within 0 and the score; None where it is not late."""
         if submission.timestamp is None or self._duedate is None:
             return None
+        self._session.flush()  # makes the assignment known to the submission, and adds up its score
         late = submission.total_seconds_late
         if late <= 0:
             return None
-        self._session.flush()  # the database adds up the score
         plugin, score = self._late.plugin_inst, notebook.score
         try:
             penalty = plugin.late_submission_penalty(submission.student_id, score, late)
