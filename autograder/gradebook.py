@@ -110,6 +110,15 @@ def _reason(course: Course, error: Exception) -> str:
     return f"{reason}; put this right, then {AGAIN}"
 
 
+def check_reachable(course: Course) -> None:
+    """Raise a GradebookError unless the database can be reached; there need not be a gradebook in it yet."""
+    with explained(course):
+        engine = create_engine(course.database_url)
+        with engine.connect() as connection:
+            inspect(connection).get_table_names()
+        engine.dispose()
+
+
 def connect(course: Course) -> Engine:
     """The database of a course's gradebook; a CourseError where it cannot be reached or holds no gradebook."""
     with explained(course):

@@ -693,6 +693,13 @@ def test_an_unreachable_server_is_one_sentence(root):
     assert len(str(raised.value).splitlines()) == 1
 
 
+def test_a_release_says_so_when_the_server_is_unreachable(root, tmp_path):
+    """nbgrader, which enters the release, would show the end of its own stack trace."""
+    course = Course(root, tmp_path, checked_url("postgresql://me:hidden@127.0.0.1:1/grades"))
+    with pytest.raises(GradebookError, match=r"127.0.0.1:1/grades cannot be used: .*refused"):
+        generate(Assignment(course, NAME), tmp_path)
+
+
 def test_a_wrong_password_and_a_wrong_name_are_one_sentence(root, server):
     for url, told in (
         (server.url("postgres", "hidden"), "password authentication failed"),
