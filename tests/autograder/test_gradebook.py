@@ -759,12 +759,17 @@ def test_a_server_killed_in_a_submission(class_on_server, new_class, server, ent
 
 
 def test_nbgrader_and_the_reports_read_a_gradebook_on_a_server(
-    class_on_server, entry, environment, tmp_path
+    class_on_server, entry, environment, tmp_path, hand_in
 ):
+    """`nbgrader autograde` writes there as well."""
+    assignment = Assignment(class_on_server, NAME)
+    hand_in(assignment, "bob", solve(assignment, {}))
+    autograde(class_on_server, "bob", 0.5)
     with Writer(class_on_server, NAME, NOTEBOOK) as writer:
         writer.enter(entry("ada", DUE))
-    students = student_rows(Assignment(class_on_server, NAME), tmp_path)
-    assert [(row.student, row.score) for row in students] == [("ada", 10.5)]
+        assert writer.complete() == {"ada": DUE, "bob": None}
+    students = student_rows(assignment, tmp_path)
+    assert [(row.student, row.score) for row in students] == [("ada", 10.5), ("bob", 3.5)]
     export_grades(class_on_server, [NAME], tmp_path / "own.csv")
     subprocess.run(
         [sys.executable, "-m", "nbgrader", "export", f"--to={tmp_path / 'nbgrader.csv'}"],
