@@ -29,9 +29,11 @@ DECIDING = (
     "changes.py",
     "grading.py",
     "judge.py",
+    "program.py",
     "question.py",
     "record.py",
     "rules.py",
+    "statements.py",
     "verdict.py",
     "shell/**/*.py",
 )

@@ -280,7 +280,9 @@ def test_a_solution_that_does_not_run_ends_it_before_anyone_is_graded(small):
     task = task_for(small, paper, "ada", read_bytes(hand_in_of(small, "ada")), "none")
     found = work(task)
     assert isinstance(found, NobodyGraded)
-    assert "The solution of 02-scores does not run (test_scaled_dot_scores: AttributeError" in str(found)
+    assert "The solution of 02-scores does not run (test_scaled_dot_scores: AttributeError" in str(
+        found
+    )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(CourseError, match="does not run"):
         patch.setattr(
             classrun, "each", lambda _, tasks, *__: ((student, found) for student, _ in tasks)
