@@ -1,6 +1,10 @@
 """A class run: nothing done twice, nothing lost by a kill, and each hand-in's trouble its own."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +20,7 @@ from autograder.course import CourseError
 from autograder.grading import NobodyGraded
 from autograder.handin import read_bytes
 from autograder.journal import Done, Journal
-from autograder.sample import mistaken, solve
+from autograder.sample import mistaken, put_first, solve
 from autograder.store import record_path, task_for
 
 STUDENTS = ("ada", "ben", "cy")
@@ -293,3 +297,73 @@ def test_a_solution_that_does_not_run_ends_it_before_anyone_is_graded(small):
 
 def hand_in_of(assignment, student):
     return assignment.course.step("submitted") / student / assignment.name / "scores.ipynb"
+
+
+def command_line(assignment, *options):
+    course = assignment.course
+    arguments = [
+        "grade",
+        "--class",
+        course.class_folder,
+        "--sandbox",
+        "none",
+        "--jobs",
+        "2",
+        *options,
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "autograder", *map(str, arguments)],
+        cwd=course.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until_somebody_is_done(assignment):
+    journal = assignment.course.class_folder / "records" / assignment.name / "journal.jsonl"
+    deadline = time.monotonic() + 300
+    while not (journal.exists() and journal.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def processes_below(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children] + [p for c in children for p in processes_below(c)]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_command_that_is_ended_leaves_no_process_and_goes_on(small, undisturbed, ending, hand_in):
+    slow = solve(small, {})
+    slow = put_first(slow, "import time\ntime.sleep(8)")
+    for student in ("slow-1", "slow-2", "slow-3"):
+        hand_in(small, student, slow)
+    command = command_line(small)
+    until_somebody_is_done(small)
+    below = processes_below(command.pid)
+    assert len(below) >= 2
+    command.send_signal(ending)
+    _, said = command.communicate(timeout=60)
+    if ending == signal.SIGINT:
+        assert command.returncode == 130
+        assert "the same command goes on from here" in said
+        assert "Traceback" not in said
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < deadline, below
+        time.sleep(0.1)
+    for student in ("slow-1", "slow-2", "slow-3"):
+        shutil.rmtree(small.course.step("submitted") / student)
+    grade_class_here(small)
+    assert state(small)[0] | undisturbed[0] == state(small)[0]
+    assert state(small)[2].items() >= undisturbed[2].items()
+
+
+def test_a_cluster_gives_the_same_records_and_gradebook(small, undisturbed):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, **options) as cluster:
+        result = grade_class(small, dask=cluster.scheduler_address, sandbox="none")
+    assert sorted(result.graded) == list(STUDENTS)
+    assert state(small) == undisturbed
