@@ -1,0 +1,160 @@
+"""A hand-in's process in a container of its own, made by Docker or podman."""
+
+import base64
+import io
+import json
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import zipfile
+from dataclasses import asdict
+from functools import cache
+
+from autograder.shell.limits import Limits
+from autograder.shell.warm import INSIDE, NotStarted, environment
+
+IMAGE = "attention-course-grader"
+IMAGE_SETTING = "AUTOGRADER_IMAGE"
+CONTAINERFILE = "autograder/shell/Containerfile"
+HANG_UP = 5.0  # seconds in which a container ends by itself once the grader has hung up
+ANSWER = 60.0  # seconds for a command of the engine
+PATH = "/usr/local/bin:/usr/bin:/bin"
+HOME = "/tmp"
+# The code that serves a session comes as an argument: no folder of this machine is mounted, so neither its
+# permissions nor its security labels matter, and the image need not be built again when the grader changes.
+BOOT = f"""
+import base64, sys
+code = "{HOME}/inside.zip"
+with open(code, "xb") as file:
+    file.write(base64.b64decode(sys.argv[1]))
+sys.path.insert(0, code)
+from inside.contained import main
+main(code, *sys.argv[2:])
+"""
+# Each prints the names of what the engine can limit.
+CONTROLLERS = {
+    "docker": "{{if .MemoryLimit}}memory{{end}} {{if .PidsLimit}}pids{{end}} {{if .CPUCfsQuota}}cpu{{end}}",
+    "podman": "{{range .Host.CgroupControllers}}{{.}} {{end}}",
+}
+# What only one of them has, or does unless told otherwise: podman gives a container further folders to write
+# into, this machine's list of hosts and its proxies.
+OPTIONS = {
+    "docker": [],
+    "podman": ["--read-only-tmpfs=false", "--no-hosts", "--http-proxy=false"],
+}
+
+
+def image() -> str:
+    """The image that containers are made from; the environment may name another."""
+    return os.environ.get(IMAGE_SETTING) or IMAGE
+
+
+def how_to_build(engine: str) -> str:
+    """The command that makes the image, in the course's folder."""
+    return f"{engine} build -t {shlex.quote(image())} -f {CONTAINERFILE} ."
+
+
+@cache
+def unusable(engine: str) -> str:
+    """Why no hand-in can run in this engine's containers here, and what to do; empty where one can."""
+    if shutil.which(engine) is None:
+        return f"{engine} is not installed"
+    try:
+        limited = _controllers(engine)
+        if "memory" not in limited or "pids" not in limited:
+            return f"{engine} cannot limit memory and processes for this user (it can with cgroups version 2)"
+        if _run(engine, "image", "inspect", "--format", "ok", image()).returncode:
+            return f"{engine} has no image {image()}: run `{how_to_build(engine)}` in the course's folder"
+        tried = _run(*command(engine, _new_name(), Limits(), ["true"]))
+    except NotStarted as error:
+        return str(error)
+    return f"{engine} starts no container ({_last_line(tried)})" if tried.returncode else ""
+
+
+class Container:
+    """One container for one hand-in; it serves on its standard input and output."""
+
+    def __init__(self, engine: str, channel: socket.socket, limits: Limits, seed: int) -> None:
+        if why := unusable(engine):
+            raise NotStarted(why)
+        self._engine, self._name = engine, _new_name()
+        inner = ["python", "-I", "-c", BOOT, _code(), json.dumps(asdict(limits)), str(seed)]
+        self._process = subprocess.Popen(
+            command(engine, self._name, limits, inner),
+            stdin=channel,
+            stdout=channel,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # an interrupt is for the grader, which then closes the session
+        )
+
+    def memory(self) -> int:
+        """See Confined; always 0, because the engine counts a container's memory and ends it itself."""
+        return 0
+
+    def close(self) -> None:
+        """See Confined; the container ends by itself once the channel is closed, and by force otherwise."""
+        try:
+            self._process.wait(HANG_UP)
+        except subprocess.TimeoutExpired:
+            _run(self._engine, "rm", "--force", self._name)
+            self._process.kill()
+            self._process.wait()
+
+
+def command(engine: str, name: str, limits: Limits, inner: list[str]) -> list[str]:
+    """The engine's command line for a container that runs `inner`, sees nothing and reaches nobody."""
+    memory = str(int(limits.memory_bytes))
+    folder = f"{HOME}:rw,exec,nosuid,nodev,mode=1777,size={int(limits.disk_bytes)}"
+    processor = ["--cpus", "1"] if "cpu" in _controllers(engine) else []
+    variables = [f"{key}={value}" for key, value in {**environment(HOME), "PATH": PATH}.items()]
+    # `env -i`, because an engine adds variables of this machine and of the image to those it is told.
+    return [
+        *(engine, "run", "--rm", "--interactive", "--pull", "never", "--name", name),
+        *("--network", "none", "--ipc", "private", "--log-driver", "none"),
+        *("--user", "65534:65534", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--read-only", "--tmpfs", folder, "--workdir", HOME),
+        *("--memory", memory, "--memory-swap", memory, "--pids-limit", str(limits.processes + 1)),
+        *processor,
+        *OPTIONS[engine],
+        *("--entrypoint", "env", image(), "-i", *variables, *inner),
+    ]
+
+
+@cache
+def _controllers(engine: str) -> frozenset[str]:
+    """What the engine can limit; NotStarted where it does not answer."""
+    answer = _run(engine, "info", "--format", CONTROLLERS[engine])
+    if answer.returncode:
+        raise NotStarted(f"{engine} does not answer ({_last_line(answer)})")
+    return frozenset(answer.stdout.split())
+
+
+@cache
+def _code() -> str:
+    """The files of `inside` as a zip archive in base64."""
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(INSIDE.glob("*.py")):
+            archive.write(path, f"inside/{path.name}")
+    return base64.b64encode(raw.getvalue()).decode()
+
+
+def _new_name() -> str:
+    return f"hand-in-{secrets.token_hex(8)}"
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            arguments, capture_output=True, text=True, timeout=ANSWER, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotStarted(f"{arguments[0]} does not answer ({error})") from error
+
+
+def _last_line(answer: subprocess.CompletedProcess[str]) -> str:
+    lines = answer.stderr.strip().splitlines()
+    return lines[-1][:300] if lines else f"status {answer.returncode}"
