@@ -21,6 +21,9 @@ IMAGE_SETTING = "AUTOGRADER_IMAGE"
 CONTAINERFILE = "autograder/shell/Containerfile"
 HANG_UP = 5.0  # seconds in which a container ends by itself once the grader has hung up
 ANSWER = 60.0  # seconds for a command of the engine
+LIBRARIES = (
+    500_000_000  # bytes that the libraries take, which a hand-in's own memory is counted without
+)
 PATH = "/usr/local/bin:/usr/bin:/bin"
 HOME = "/tmp"
 # The code that serves a session comes as an argument: no folder of this machine is mounted, so neither its
@@ -34,6 +37,14 @@ sys.path.insert(0, code)
 from inside.contained import main
 main(code, *sys.argv[2:])
 """
+NEEDED = ("IPython", "matplotlib", "numpy", "torch")
+TRIAL = f"""
+import sys
+from importlib.util import find_spec
+lacking = [name for name in {NEEDED} if find_spec(name) is None]
+sys.exit(f"its image lacks {{', '.join(lacking)}}" if lacking else 0)
+"""
+ENGINES = ("docker", "podman")
 # Each prints the names of what the engine can limit.
 CONTROLLERS = {
     "docker": "{{if .MemoryLimit}}memory{{end}} {{if .PidsLimit}}pids{{end}} {{if .CPUCfsQuota}}cpu{{end}}",
@@ -68,7 +79,7 @@ def unusable(engine: str) -> str:
             return f"{engine} cannot limit memory and processes for this user (it can with cgroups version 2)"
         if _run(engine, "image", "inspect", "--format", "ok", image()).returncode:
             return f"{engine} has no image {image()}: run `{how_to_build(engine)}` in the course's folder"
-        tried = _run(*command(engine, _new_name(), Limits(), ["true"]))
+        tried = _run(*command(engine, _new_name(), Limits(), ["python", "-I", "-c", TRIAL]))
     except NotStarted as error:
         return str(error)
     return f"{engine} starts no container ({_last_line(tried)})" if tried.returncode else ""
@@ -106,13 +117,24 @@ class Container:
 
 def command(engine: str, name: str, limits: Limits, inner: list[str]) -> list[str]:
     """The engine's command line for a container that runs `inner`, sees nothing and reaches nobody."""
-    memory = str(int(limits.memory_bytes))
+    memory = str(int(limits.memory_bytes) + LIBRARIES)
     folder = f"{HOME}:rw,exec,nosuid,nodev,mode=1777,size={int(limits.disk_bytes)}"
     processor = ["--cpus", "1"] if "cpu" in _controllers(engine) else []
     variables = [f"{key}={value}" for key, value in {**environment(HOME), "PATH": PATH}.items()]
     # `env -i`, because an engine adds variables of this machine and of the image to those it is told.
     return [
-        *(engine, "run", "--rm", "--interactive", "--pull", "never", "--name", name),
+        *(
+            engine,
+            "run",
+            "--rm",
+            "--interactive",
+            "--pull",
+            "never",
+            "--name",
+            name,
+            "--stop-timeout",
+            "0",
+        ),
         *("--network", "none", "--ipc", "private", "--log-driver", "none"),
         *("--user", "65534:65534", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--read-only", "--tmpfs", folder, "--workdir", HOME),

@@ -18,7 +18,11 @@ from autograder.shell.warm import NotStarted
 
 ROOT = Path(__file__).parents[2]
 QUICK = Limits(
-    cell_seconds=20, check_seconds=2, memory_bytes=3_000_000_000, disk_bytes=20_000_000, processes=16
+    cell_seconds=20,
+    check_seconds=2,
+    memory_bytes=3_000_000_000,
+    disk_bytes=20_000_000,
+    processes=16,
 )
 
 
@@ -92,7 +96,7 @@ def test_the_command_line_opens_no_way_out(engine, monkeypatch):
         "--cap-drop ALL",
         "--security-opt no-new-privileges",
         "--user 65534:65534",
-        "--memory 3000000000 --memory-swap 3000000000",
+        "--memory 3500000000 --memory-swap 3500000000",
         "--pids-limit 17",
         "--cpus 1",
         "--pull never",
@@ -156,7 +160,10 @@ def test_it_is_found_usable(engine):
 
 
 def test_cells_run_and_calls_are_answered(session):
-    assert shown(session, "def double(x):\n    return 2 * x\nprint('hi'); os.system('echo spoil')") == "hi\n"
+    assert (
+        shown(session, "def double(x):\n    return 2 * x\nprint('hi'); os.system('echo spoil')")
+        == "hi\n"
+    )
     request = {"function": "double", "arguments": {"x": wire.encode(21)}}
     assert session.ask([request, request])[1]["value"] == 42
 
@@ -181,7 +188,7 @@ def test_the_memory_of_all_its_processes_is_counted_together(session):
 def hold():
     child = os.fork()
     if child == 0:
-        held = b"x" * 900_000_000
+        held = b"x" * 1_000_000_000
         time.sleep(100)
         os._exit(0)
     return child
@@ -256,7 +263,7 @@ print(sorted(int(name) for name in os.listdir("/proc") if name.isdigit())[0], le
 def test_it_has_no_rights(session):
     source = """
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(os.getuid(), int(status["CapEff"], 16), int(status["CapBnd"], 16), *map(int, (status["NoNewPrivs"], status["Seccomp"])))
+print(os.getuid(), *(int(status[name], 16) for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")))
 """
     assert shown(session, source) == "65534 0 0 1 2\n"
 
@@ -299,7 +306,9 @@ session = Session(Limits(cell_seconds=600), {engine!r})
 print(session._process._name, flush=True)
 session.run("import time\\nwhile True: time.sleep(1)")
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as grader:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as grader:
         name = grader.stdout.readline().strip()
         assert name in containers(engine)
         time.sleep(0.5)  # into the cell

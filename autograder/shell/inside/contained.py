@@ -41,12 +41,14 @@ def start(channel: Channel, code: str, limits: dict[str, float], seed: int) -> N
     """In the fork: load what a notebook needs, give up all rights, and serve; it never returns."""
     try:
         os.setsid()
+        from pathlib import Path
+
         from .serve import prepare, serve
         from .warm import go_home
 
         go_home(HOME)
         shell = prepare()
-        os.unlink(code)
+        Path(code).unlink()
         confine.set_limits(limits, None)  # the engine counts the processes
         confine.drop_rights(None)
         confine.filter_system_calls()
