@@ -16,6 +16,7 @@ from functools import cache
 from autograder.shell.limits import Limits
 from autograder.shell.warm import INSIDE, NotStarted, environment
 
+ANOTHER = "name another sandbox with --sandbox"
 IMAGE = "attention-course-grader"
 IMAGE_SETTING = "AUTOGRADER_IMAGE"
 CONTAINERFILE = "autograder/shell/Containerfile"
@@ -72,17 +73,22 @@ def how_to_build(engine: str) -> str:
 def unusable(engine: str) -> str:
     """Why no hand-in can run in this engine's containers here, and what to do; empty where one can."""
     if shutil.which(engine) is None:
-        return f"{engine} is not installed"
+        return f"{engine} is not installed: install it, or {ANOTHER}"
     try:
         limited = _controllers(engine)
         if "memory" not in limited or "pids" not in limited:
-            return f"{engine} cannot limit memory and processes for this user (it can with cgroups version 2)"
+            return (
+                f"{engine} cannot limit memory and processes for this user: run it on a system with "
+                f"cgroups version 2, or {ANOTHER}"
+            )
         if _run(engine, "image", "inspect", "--format", "ok", image()).returncode:
             return f"{engine} has no image {image()}: run `{how_to_build(engine)}` in the course's folder"
         tried = _run(*command(engine, _new_name(), Limits(), ["python", "-I", "-c", TRIAL]))
     except NotStarted as error:
         return str(error)
-    return f"{engine} starts no container ({_last_line(tried)})" if tried.returncode else ""
+    if tried.returncode:
+        return f"{engine} starts no container ({_last_line(tried)}): put that right, or {ANOTHER}"
+    return ""
 
 
 class Container:
@@ -123,18 +129,8 @@ def command(engine: str, name: str, limits: Limits, inner: list[str]) -> list[st
     variables = [f"{key}={value}" for key, value in {**environment(HOME), "PATH": PATH}.items()]
     # `env -i`, because an engine adds variables of this machine and of the image to those it is told.
     return [
-        *(
-            engine,
-            "run",
-            "--rm",
-            "--interactive",
-            "--pull",
-            "never",
-            "--name",
-            name,
-            "--stop-timeout",
-            "0",
-        ),
+        *(engine, "run", "--name", name, "--rm", "--interactive"),
+        *("--pull", "never", "--stop-timeout", "0"),
         *("--network", "none", "--ipc", "private", "--log-driver", "none"),
         *("--user", "65534:65534", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--read-only", "--tmpfs", folder, "--workdir", HOME),
@@ -150,7 +146,7 @@ def _controllers(engine: str) -> frozenset[str]:
     """What the engine can limit; NotStarted where it does not answer."""
     answer = _run(engine, "info", "--format", CONTROLLERS[engine])
     if answer.returncode:
-        raise NotStarted(f"{engine} does not answer ({_last_line(answer)})")
+        raise NotStarted(f"{engine} does not answer ({_last_line(answer)}): start it or let this user use it, or {ANOTHER}")
     return frozenset(answer.stdout.split())
 
 
@@ -174,7 +170,9 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
             arguments, capture_output=True, text=True, timeout=ANSWER, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotStarted(f"{arguments[0]} does not answer ({error})") from error
+        raise NotStarted(
+            f"{arguments[0]} does not answer ({error}): start it or let this user use it, or {ANOTHER}"
+        ) from error
 
 
 def _last_line(answer: subprocess.CompletedProcess[str]) -> str:

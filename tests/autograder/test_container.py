@@ -115,12 +115,14 @@ def test_a_limit_that_the_engine_does_not_have_is_not_asked_for(monkeypatch):
 
 def test_an_engine_that_is_not_installed(fake, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert container.unusable("docker") == "docker is not installed"
+    assert container.unusable("docker").startswith("docker is not installed: ")
 
 
 def test_an_engine_that_does_not_answer(fake):
     fake("echo 'first line' >&2; echo 'Is the daemon running?' >&2; exit 1")
-    assert container.unusable("docker") == "docker does not answer (Is the daemon running?)"
+    assert container.unusable("docker").startswith(
+        "docker does not answer (Is the daemon running?): "
+    )
 
 
 def test_an_engine_that_cannot_count_memory_is_refused(fake):
@@ -139,7 +141,7 @@ def test_an_image_that_is_not_there(fake, monkeypatch):
 
 def test_an_engine_that_starts_no_container(fake):
     fake('case "$1" in info) echo memory pids;; run) echo "no such option" >&2; exit 125;; esac')
-    assert container.unusable("docker") == "docker starts no container (no such option)"
+    assert container.unusable("docker").startswith("docker starts no container (no such option): ")
     with pytest.raises(NotStarted, match="no such option"):
         Session(QUICK, "docker")
 
