@@ -52,10 +52,10 @@ CONTROLLERS = {
     "podman": "{{range .Host.CgroupControllers}}{{.}} {{end}}",
 }
 # What only one of them has, or does unless told otherwise: podman gives a container further folders to write
-# into, this machine's list of hosts and its proxies.
+# into and this machine's list of hosts.
 OPTIONS = {
     "docker": [],
-    "podman": ["--read-only-tmpfs=false", "--no-hosts", "--http-proxy=false"],
+    "podman": ["--read-only-tmpfs=false", "--no-hosts"],
 }
 
 
@@ -146,7 +146,9 @@ def _controllers(engine: str) -> frozenset[str]:
     """What the engine can limit; NotStarted where it does not answer."""
     answer = _run(engine, "info", "--format", CONTROLLERS[engine])
     if answer.returncode:
-        raise NotStarted(f"{engine} does not answer ({_last_line(answer)}): start it or let this user use it, or {ANOTHER}")
+        raise NotStarted(
+            f"{engine} does not answer ({_last_line(answer)}): start it or let this user use it, or {ANOTHER}"
+        )
     return frozenset(answer.stdout.split())
 
 
