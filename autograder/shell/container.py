@@ -9,6 +9,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import tempfile
 import zipfile
 from dataclasses import asdict
 from functools import cache
@@ -98,12 +99,14 @@ class Container:
         if why := unusable(engine):
             raise NotStarted(why)
         self._engine, self._name = engine, _new_name()
+        self._folder = tempfile.TemporaryDirectory(prefix="container-")
         inner = ["python", "-I", "-c", BOOT, _code(), json.dumps(asdict(limits)), str(seed)]
         self._process = subprocess.Popen(
             command(engine, self._name, limits, inner),
             stdin=channel,
             stdout=channel,
             stderr=subprocess.DEVNULL,
+            cwd=self._folder.name,  # podman leaves a note there of a container that ran out of memory
             start_new_session=True,  # an interrupt is for the grader, which then closes the session
         )
 
@@ -119,6 +122,7 @@ class Container:
             _run(self._engine, "rm", "--force", self._name)
             self._process.kill()
             self._process.wait()
+        self._folder.cleanup()
 
 
 def command(engine: str, name: str, limits: Limits, inner: list[str]) -> list[str]:
