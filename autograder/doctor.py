@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
+from autograder import kernelspec
 from autograder.course import Course
 
 REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)")
@@ -36,6 +37,14 @@ def findings(course: Course) -> list[Finding]:
         Finding(program, shutil.which(program) is not None, advice, optional=True)
         for program, advice in PROGRAMS.items()
     ]
+    found.append(
+        Finding(
+            f"kernel {kernelspec.SPEC['display_name']}",
+            kernelspec.installed(),
+            "to run any notebook in the sandbox: `autograder doctor --install`",
+            optional=True,
+        )
+    )
     found.append(
         Finding(
             f"assignments: {', '.join(course.assignments()) or 'none'}",

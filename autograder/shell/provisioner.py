@@ -118,7 +118,12 @@ async def _in_starter(work: Any, *arguments: Any) -> Any:
     bubblewrap ends with the thread that started it, so that thread lives as long as the client does.
     """
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_starter(os.getpid()), work, *arguments)
+    try:
+        return await loop.run_in_executor(_starter(os.getpid()), work, *arguments)
+    except NotStarted as error:
+        raise NotStarted(
+            f"No sandbox for the kernel ({error}): install Debian's package bubblewrap, or choose another kernel."
+        ) from error
 
 
 class Kernel:

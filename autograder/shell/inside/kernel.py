@@ -4,21 +4,31 @@ The sandbox has no network and no folder in common with the client, so the five 
 as descriptors and the rest of the connection as data: there is no connection file.
 """
 
-import os
+import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import zmq
 from ipykernel.heartbeat import Heartbeat
 from ipykernel.kernelapp import IPKernelApp
-from matplotlib_inline.backend_inline import configure_inline_support
+from matplotlib_inline.backend_inline import select_figure_formats
 from traitlets import Dict
 
 from . import serve as cells
 from .cells import Shell
 from .channel import Channel
 
+# What ipykernel and IPython would load in each kernel anew.
+FIRST_USE = (
+    "ipykernel.debugger",
+    "ipykernel.ipkernel",
+    "ipykernel.zmqshell",
+    "IPython.core.debugger",
+    "IPython.extensions.storemagic",
+    "IPython.core.completer",
+)
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
@@ -26,6 +36,9 @@ def prepare() -> None:
     """Load what a notebook needs. The shell is the kernel's own, made in the fork."""
     cells.prepare()
     Shell.clear_instance()
+    sys.modules["debugpy"] = None  # it needs a network; ipykernel then offers no debugger
+    for module in FIRST_USE:
+        importlib.import_module(module)
 
 
 def serve(channel: Channel, _: None, limits: dict[str, float], seed: int) -> None:
@@ -41,11 +54,14 @@ def serve(channel: Channel, _: None, limits: dict[str, float], seed: int) -> Non
             for name, descriptor in zip(CHANNELS, descriptors, strict=True)
         },
     )
-    os.mkdir(".ipython")
+    Path(".ipython").mkdir()
     app.ipython_dir = ".ipython"
     app.config.HistoryManager.hist_file = ":memory:"
     app.initialize(connection["arguments"])
-    configure_inline_support(app.shell, matplotlib.get_backend())
+    # Figures as a notebook shows them; for the second shell of a process the formats are ours to set.
+    app.shell.enable_matplotlib("inline")
+    select_figure_formats(app.shell, {"png"})
+    app.shell.system = app.shell.system_raw  # `!ls` without a terminal, which it may not have
     channel.send({"listening": True})
     app.start()
 
