@@ -31,7 +31,7 @@ from autograder.shell.warm import NotStarted, warm_parent
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")  # the order of `inside.kernel`
 ITS_OWN_THREADS = 16  # ipykernel's and ZeroMQ's; they count as processes
-LOOK = 1.0  # seconds between two looks at a kernel's memory
+LOOK = 1.0  # seconds between two looks at a kernel's memory; one takes about 10 ms
 
 
 class SandboxProvisioner(KernelProvisionerBase):
@@ -77,16 +77,14 @@ class SandboxProvisioner(KernelProvisionerBase):
         """None while anything of the kernel is there, then a number without a meaning."""
         if self._kernel is None:
             return 0
-        if self._kernel.running():
-            return None
-        if self._kernel.too_large:
-            self.log.error("The kernel was ended: %s", self._kernel.too_large)
-        return 1
+        return None if self._kernel.running() else 1
 
     async def wait(self) -> int | None:
         """Wait until nothing of the kernel is left."""
         while (code := await self.poll()) is None:
             await asyncio.sleep(0.05)
+        if self._kernel is not None and self._kernel.too_large:
+            self.log.error("The kernel was ended: %s", self._kernel.too_large)
         self._kernel = None
         return code
 

@@ -242,12 +242,13 @@ for _ in range(3):
 
 
 @needs_bubblewrap
-def test_memory_is_limited():
+def test_memory_is_limited(caplog):
     much, after = execute("import numpy as np; np.ones(10**9)", "1", name=SMALL)
     assert much[0]["ename"].endswith("MemoryError")
     assert after
     with pytest.raises(DeadKernelError):
         execute(HOARD, "import time; time.sleep(60)", name=SMALL)
+    assert "it used more than 1 GB of memory" in caplog.text
 
 
 @needs_bubblewrap
