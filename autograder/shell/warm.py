@@ -19,6 +19,10 @@ BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inside.{} import m
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+# One allocator with large pages: a fork copies the tables of all pages, and is twice as quick with fewer.
+LARGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
 class NotStarted(Exception):
     """A process that student code should run in could not be started; the text says why."""
 
@@ -43,6 +47,7 @@ def environment(folder: str) -> dict[str, str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "CUDA_VISIBLE_DEVICES": "",
         **dict.fromkeys(ONE_THREAD, "1"),
+        **LARGE_PAGES,
     }
 
 
