@@ -8,6 +8,7 @@ that no time is set for a cell or a notebook: those are the client's own.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -62,7 +63,9 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     async def launch_kernel(self, cmd: list[str], **_: Any) -> KernelConnectionInfo:
         """Fork the kernel; `cmd` is only what ipykernel gets as its arguments."""
-        self._kernel = await _in_starter(Kernel, self._limits(), self.connection_info, cmd)
+        self._kernel = await _in_starter(
+            Kernel, self._limits(), self.connection_info, cmd, self.log
+        )
         return self.connection_info
 
     def _limits(self) -> Limits:
@@ -83,8 +86,6 @@ class SandboxProvisioner(KernelProvisionerBase):
         """Wait until nothing of the kernel is left."""
         while (code := await self.poll()) is None:
             await asyncio.sleep(0.05)
-        if self._kernel is not None and self._kernel.too_large:
-            self.log.error("The kernel was ended: %s", self._kernel.too_large)
         self._kernel = None
         return code
 
@@ -127,9 +128,14 @@ async def _in_starter(work: Any, *arguments: Any) -> Any:
 class Kernel:
     """A running kernel. A thread of its own ends the sandbox when the kernel has ended or is too large."""
 
-    def __init__(self, limits: Limits, info: KernelConnectionInfo, arguments: list[str]) -> None:
-        self.too_large = ""
-        self._most = limits.memory_bytes
+    def __init__(
+        self,
+        limits: Limits,
+        info: KernelConnectionInfo,
+        arguments: list[str],
+        log: logging.Logger,
+    ) -> None:
+        self._most, self._log = limits.memory_bytes, log
         limits = replace(limits, processes=limits.processes + ITS_OWN_THREADS)
         ours, theirs = socket.socketpair()
         with ours, contextlib.ExitStack() as undo:
@@ -153,7 +159,8 @@ class Kernel:
         ended.register(self._handle, select.POLLIN)
         while not ended.poll(LOOK * 1000):
             if self._sandbox.memory() > self._most:
-                self.too_large = f"it used more than {self._most / 1e9:g} GB of memory"
+                gigabytes = self._most / 1e9
+                self._log.error("Kernel ended: it used more than %g GB of memory", gigabytes)
                 break
         self._sandbox.close()
 
