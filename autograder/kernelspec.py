@@ -22,8 +22,10 @@ SPEC = {
 def install(prefix: str = sys.prefix) -> Path:
     """Install the kernel into a Python environment, over an older one; the folder it is in now."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "kernel.json").write_text(json.dumps(SPEC, indent=1))
-        return Path(KernelSpecManager().install_kernel_spec(folder, NAME, prefix=prefix))
+        source = Path(folder) / NAME  # its rights are kept, and every user may read it
+        source.mkdir()
+        (source / "kernel.json").write_text(json.dumps(SPEC, indent=1))
+        return Path(KernelSpecManager().install_kernel_spec(str(source), NAME, prefix=prefix))
 
 
 def remove(prefix: str = sys.prefix) -> bool:

@@ -289,6 +289,8 @@ def test_the_kernel_is_installed_once_and_removed(tmp_path):
     prefix = str(tmp_path)
     assert not kernelspec.remove(prefix)
     folder = kernelspec.install(prefix)
+    (tmp_path / "any").mkdir()
+    assert folder.stat().st_mode == (tmp_path / "any").stat().st_mode  # others may read it
     (folder / "kernel.json").write_text("{}")  # as an older version had it
     assert not kernelspec.installed(prefix)
     assert kernelspec.install(prefix) == folder
