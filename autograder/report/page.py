@@ -17,7 +17,7 @@ from pygments.formatters import HtmlFormatter
 
 from autograder.report import TEMPLATES
 from autograder.report.feedback import kept_verdicts, verdict_html
-from autograder.report.safe import code_html, markdown_html, output_html, visible
+from autograder.report.safe import MAX_TEXT, code_html, markdown_html, output_html, visible
 
 MAX_SHOWN = 500_000  # characters of all cells and outputs together
 MAX_PICTURES = 6_000_000  # characters of all pictures together
@@ -132,7 +132,8 @@ class _Page:
             shown.outputs = self._outputs(cell.get("outputs", []))
         else:
             shown = Shown("answer" if named else "text", self._text(source))
-            self.heading = _first_heading(source) if nbgrader.get("locked") else self.heading
+            if nbgrader.get("locked"):
+                self.heading = _first_heading(source) or self.heading
         if named and name not in self.done:  # a copy of a graded cell is not graded again
             self.done.add(name)
             shown.comment = self._text(self.marks.comments.get(name) or "")
@@ -141,7 +142,7 @@ class _Page:
         return None if empty else shown
 
     def _afford(self, length: int) -> bool:
-        self.left -= length
+        self.left -= min(length, MAX_TEXT)
         self.unshown += self.left < 0
         return self.left >= 0
 
