@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
 from autograder.report import TEMPLATES
 from autograder.verdict import AspectResult, Verdict
@@ -24,7 +23,8 @@ def attach(notebook: NotebookNode, verdicts: Mapping[str, Verdict]) -> None:
         verdict = verdicts.get(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
         if verdict and cell.cell_type == "code":
             data = {"text/html": verdict_html(verdict), "text/plain": verdict_text(verdict)}
-            cell.outputs.append(new_output("display_data", data, metadata={"autograder": True}))
+            mark = NotebookNode(autograder=True)
+            cell.outputs.append(NotebookNode(output_type="display_data", data=data, metadata=mark))
     kept = {name: asdict(verdict) for name, verdict in verdicts.items()}
     notebook.metadata["autograder"] = NotebookNode(verdicts=kept)
 

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -13,19 +14,10 @@ from typing import Any
 import nbformat
 from joblib import Parallel, delayed
 from nbconvert.exporters import Exporter
-from nbgrader.api import (
-    Assignment as AssignmentRow,
-)
-from nbgrader.api import (
-    BaseCell,
-    Comment,
-    Grade,
-    Gradebook,
-    Notebook,
-    SubmittedAssignment,
-    SubmittedNotebook,
-)
-from sqlalchemy import Select, select
+from nbgrader import api
+from sqlalchemy import create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from autograder.assignment import Assignment
 from autograder.course import CourseError
@@ -65,7 +57,7 @@ def write_pages(assignment: Assignment, jobs: int, progress: Progress) -> int:
     for student, path in notebooks.items():
         page = page_path(assignment, student)
         if student not in marks:
-            problems[student] = f"the gradebook has no grades: grade {assignment.name} again"
+            problems[student] = "the gradebook has no grades"
         elif not _is_current(page, _digest(path, marks[student])):
             stale[student] = delayed(_write)(path, marks[student], page)
             continue
@@ -82,7 +74,7 @@ def write_pages(assignment: Assignment, jobs: int, progress: Progress) -> int:
 
 def _told(assignment: Assignment, problems: dict[str, str]) -> str:
     told = "; ".join(f"{student}: {problem}" for student, problem in sorted(problems.items()))
-    return f"{assignment.name}: all feedback is written except for {told}."
+    return f"{assignment.name}: all feedback is written except for {told}. Grade them again."
 
 
 def _write(notebook: Path, marks: Marks, page: Path) -> tuple[str, str]:
@@ -91,8 +83,11 @@ def _write(notebook: Path, marks: Marks, page: Path) -> tuple[str, str]:
         content = make_page(notebook.read_bytes(), marks)
         page.parent.mkdir(parents=True, exist_ok=True)
         temporary = page.with_suffix(".part")
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(page)
+        try:
+            temporary.write_text(content, encoding="utf-8")
+            temporary.replace(page)
+        finally:
+            temporary.unlink(missing_ok=True)
     except Exception as error:  # whatever one hand-in holds, the class gets its pages
         return marks.student, f"no page could be made ({type(error).__name__}: {str(error)[:200]})"
     return marks.student, ""
@@ -135,44 +130,48 @@ def _is_current(page: Path, digest: str) -> bool:
 def class_marks(
     url: str, assignment: str, notebook: str, student: str | None = None
 ) -> dict[str, Marks]:
-    """The marks of all students (or of one) for one notebook, in as many queries as there are tables."""
-
-    def of(query: Select[Any]) -> Select[Any]:
-        query = (
-            query.join(
-                SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id
-            )
-            .join(AssignmentRow, SubmittedAssignment.assignment_id == AssignmentRow.id)
-            .join(Notebook, SubmittedNotebook.notebook_id == Notebook.id)
-            .where(AssignmentRow.name == assignment, Notebook.name == notebook)
-        )
-        return query.where(SubmittedAssignment.student_id == student) if student else query
-
-    who = SubmittedAssignment.student_id
-    grades = select(
-        who, BaseCell.name, Grade.max_score, Grade.score, Grade.needs_manual_grade
-    ).join_from(Grade, SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
-    comments = select(who, BaseCell.name, Comment.comment).join_from(
-        Comment, SubmittedNotebook, Comment.notebook_id == SubmittedNotebook.id
+    """The marks of all students (or of one) for one notebook, in three queries for any number of them."""
+    submitted, cell = api.SubmittedNotebook, api.BaseCell
+    grade, comment = api.Grade, api.Comment
+    notebooks = (
+        select(submitted.id, api.SubmittedAssignment.student_id, submitted.late_submission_penalty)
+        .join(submitted.assignment)
+        .join(api.SubmittedAssignment.assignment)
+        .join(submitted.notebook)
+        .where(api.Assignment.name == assignment, api.Notebook.name == notebook)
     )
-    penalties = select(who, SubmittedNotebook.late_submission_penalty)
+    if student is not None:
+        notebooks = notebooks.where(api.SubmittedAssignment.student_id == student)
+    ids = notebooks.with_only_columns(submitted.id)
+    points = (grade.max_score, grade.score, grade.needs_manual_grade)
+    grades = select(grade.notebook_id, cell.name, *points).join(grade.cell)
+    comments = select(comment.notebook_id, cell.name, comment.comment).join(comment.cell)
     cells: dict[str, dict[str, Mark]] = defaultdict(dict)
     texts: dict[str, dict[str, str]] = defaultdict(dict)
-    with Gradebook(url) as gradebook:
-        db = gradebook.db
-        for name, cell, points, score, waiting in db.execute(
-            of(grades.join(BaseCell, Grade.cell_id == BaseCell.id)).order_by(who, BaseCell.name)
-        ):
-            cells[name][cell] = Mark(points, score, waiting)
-        for name, cell, text in db.execute(
-            of(comments.join(BaseCell, Comment.cell_id == BaseCell.id)).order_by(who, BaseCell.name)
-        ):
-            if text:
-                texts[name][cell] = text
+    with _reading(url) as db:
+        for key, name, *mark in db.execute(grades.where(grade.notebook_id.in_(ids))):
+            cells[key][name] = Mark(*mark)
+        for key, name, text in db.execute(comments.where(comment.notebook_id.in_(ids))):
+            texts[key][name] = text or ""
         return {
-            name: Marks(assignment, notebook, name, cells[name], texts[name], penalty or 0.0)
-            for name, penalty in db.execute(of(penalties.select_from(SubmittedNotebook)))
+            who: Marks(assignment, notebook, who, cells[key], texts[key], penalty or 0.0)
+            for key, who, penalty in db.execute(notebooks)
         }
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[Session]:
+    """A session on the gradebook that writes nothing, not even what opening nbgrader's own does."""
+    engine = create_engine(url)
+    try:
+        with Session(engine) as session:
+            yield session
+    except SQLAlchemyError as error:  # its own words may hold the address with its password
+        raise CourseError(
+            f"The gradebook cannot be read ({type(error).__name__}): run `autograder grade` first."
+        ) from error
+    finally:
+        engine.dispose()
 
 
 class FeedbackExporter(Exporter):

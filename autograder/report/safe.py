@@ -212,7 +212,10 @@ DISARMED = (
     (re.compile(r"[\x00-\x08\x0b-\x1f\x7f]"), ""),
     (re.compile(r"<(?=[A-Za-z/!?])"), "< "),  # no tag, no comment, no <address>
     (re.compile(r"!\["), "! ["),  # no picture
-    (re.compile(r"\](?=\((?!https?://[\w./?=&%~+#:,-]*\)))"), "] "),  # no link but to plain addresses
+    (
+        re.compile(r"\](?=\((?!https?://[\w./?=&%~+#:,-]*\)))"),
+        "] ",
+    ),  # no link but to plain addresses
     (re.compile(r"\](?=:)"), "] "),  # no address given elsewhere in the text
     (re.compile(r"([`~])[ \t]*(?=mermaid)", re.IGNORECASE), r"\1text "),  # no diagram program
 )
