@@ -16,9 +16,12 @@ from nbformat import NotebookNode
 
 from autograder.assignment import Assignment, CellToRun, Reference
 from autograder.course import Course
+from autograder.program import Program
 from autograder.question import Case, Question, Reply, seed_for
 from autograder.shell.inside.wire import WireError, plain
-from autograder.shell.session import Limits, Session, Stopped
+from autograder.shell.limits import Limits
+from autograder.shell.session import Session, Stopped
+from autograder.statements import Cell
 from autograder.verdict import AspectResult, Verdict, decide
 
 LIMITS = Limits()
@@ -27,7 +30,17 @@ SHOWN_OUTPUTS = 200
 SHOWN_TEXTS = ("output_type", "name", "text", "ename", "evalue")
 SHOWN_MIMES = ("text/plain", "image/png")
 ENGINE = Path(__file__).parent
-DECIDING = ("assignment.py", "grading.py", "judge.py", "question.py", "verdict.py", "shell/**/*.py")
+DECIDING = (
+    "assignment.py",
+    "grading.py",
+    "judge.py",
+    "program.py",
+    "question.py",
+    "rules.py",
+    "statements.py",
+    "verdict.py",
+    "shell/**/*.py",
+)
 
 
 @dataclass
@@ -102,7 +115,9 @@ def grade(
     """
     started = time.monotonic()
     reference = _reference(assignment.course.root, assignment.name, _digest(assignment))
-    session, cells = run_cells(assignment.cells_to_run(notebook), limits)
+    to_run = assignment.cells_to_run(notebook)
+    session, cells = run_cells(to_run, limits)
+    program = read_program(to_run, cells)
     verdicts = {}
     try:
         for question in assignment.checks.values():
@@ -111,12 +126,21 @@ def grade(
             )
             got = ask(session, question, cases)
             verdicts[question.name] = decide(
-                question, cases, reference.replies(question, cases), got
+                question, cases, reference.replies(question, cases), got, program
             )
     finally:
         session.close()
     seconds = time.monotonic() - started
     return Record(fingerprint(assignment, student, notebook, limits), seconds, cells, verdicts)
+
+
+def read_program(cells: Sequence[CellToRun | None], runs: Sequence[CellRun | None]) -> Program:
+    """The code whose names the finished state holds: cells that ran, without the checks."""
+    return Program(
+        Cell(cell.source, run.success)
+        for cell, run in zip(cells, runs, strict=True)
+        if cell and cell.keep and run and not run.stopped
+    )
 
 
 def run_cells(
@@ -182,21 +206,8 @@ def bounded(outputs: Any) -> list[dict[str, Any]]:
 
 
 def ask(session: Session, question: Question, cases: list[Case]) -> list[Reply]:
-    """The student's replies to the cases. After one that had to be stopped the rest are not tried."""
-    found: list[Reply] = []
-    stopped = ""
-    for case in cases:
-        if not stopped:
-            try:
-                found.append(session.call(case.request(question.name, question.library)))
-                continue
-            except Stopped as error:
-                stopped = str(error)
-            except WireError as error:
-                found.append({"stopped": f"the answer could not be read: {error}"})
-                continue
-        found.append({"stopped": stopped})
-    return found
+    """The student's replies to the cases, one for each."""
+    return session.ask(question.requests(cases))
 
 
 def kept(
