@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -15,12 +14,12 @@ import nbformat
 from joblib import Parallel, delayed
 from nbconvert.exporters import Exporter
 from nbgrader import api
-from sqlalchemy import create_engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from autograder.assignment import Assignment
-from autograder.course import CourseError
+from autograder.course import Course, CourseError
+from autograder.gradebook import connect, explained
 from autograder.report.page import Mark, Marks, page_html
 
 DECIDING = ("*.py", "*.j2", "*.css")
@@ -51,7 +50,7 @@ def write_pages(assignment: Assignment, jobs: int, progress: Progress) -> int:
         raise CourseError(
             f"Nothing is graded yet for {assignment.name}: run `autograder grade {assignment.name}`."
         )
-    marks = class_marks(assignment.course.database_url, assignment.name, assignment.notebook)
+    marks = class_marks(assignment.course, assignment.name, assignment.notebook)
     problems: dict[str, str] = {}
     stale = {}
     for student, path in notebooks.items():
@@ -128,7 +127,7 @@ def _is_current(page: Path, digest: str) -> bool:
 
 
 def class_marks(
-    url: str, assignment: str, notebook: str, student: str | None = None
+    course: Course, assignment: str, notebook: str, student: str | None = None
 ) -> dict[str, Marks]:
     """The marks of all students (or of one) for one notebook, in three queries for any number of them."""
     submitted, cell = api.SubmittedNotebook, api.BaseCell
@@ -148,30 +147,18 @@ def class_marks(
     comments = select(comment.notebook_id, cell.name, comment.comment).join(comment.cell)
     cells: dict[str, dict[str, Mark]] = defaultdict(dict)
     texts: dict[str, dict[str, str]] = defaultdict(dict)
-    with _reading(url) as db:
+    engine = connect(course)
+    with explained(course), Session(engine) as db:
         for key, name, *mark in db.execute(grades.where(grade.notebook_id.in_(ids))):
             cells[key][name] = Mark(*mark)
         for key, name, text in db.execute(comments.where(comment.notebook_id.in_(ids))):
             texts[key][name] = text or ""
-        return {
+        marks = {
             who: Marks(assignment, notebook, who, cells[key], texts[key], penalty or 0.0)
             for key, who, penalty in db.execute(notebooks)
         }
-
-
-@contextmanager
-def _reading(url: str) -> Iterator[Session]:
-    """A session on the gradebook that writes nothing, not even what opening nbgrader's own does."""
-    engine = create_engine(url)
-    try:
-        with Session(engine) as session:
-            yield session
-    except SQLAlchemyError as error:  # its own words may hold the address with its password
-        raise CourseError(
-            f"The gradebook cannot be read ({type(error).__name__}): run `autograder grade` first."
-        ) from error
-    finally:
-        engine.dispose()
+    engine.dispose()
+    return marks
 
 
 class FeedbackExporter(Exporter):
@@ -185,7 +172,6 @@ class FeedbackExporter(Exporter):
         """The page of one autograded notebook; nbgrader writes it."""
         resources = self._init_resources(resources)
         names = resources["nbgrader"]
-        marks = class_marks(
-            names["db_url"], names["assignment"], names["notebook"], names["student"]
-        )
+        course = Course.find(gradebook=names["db_url"])
+        marks = class_marks(course, names["assignment"], names["notebook"], names["student"])
         return make_page(Path(filename).read_bytes(), marks[names["student"]]), resources

@@ -15,7 +15,7 @@ from nbgrader.api import Gradebook
 
 from autograder.assignment import Assignment
 from autograder.classrun import grade_class
-from autograder.course import CourseError
+from autograder.course import COURSE_ID, CourseError
 from autograder.release import nbgrader_api, succeed
 from autograder.report import pages
 from autograder.report.feedback import attach
@@ -175,7 +175,7 @@ class TestWhatThePageSays:
         marks = Marks(NAME, "scores", "ada", {"d": Mark(4, 2.5)}, {"d": "Why?"})
         page = words(one([text("## Choose"), answered("d", "")], marks))
         assert "Choose: 2.5 of 4 points, part of the points" in page
-        assert "No answer." in page
+        assert "Your answer None." in page
 
     def test_an_error_is_told_by_its_last_line_and_the_rest_folds(self):
         trace = ["\x1b[31mTraceback\x1b[0m", "  line 1"]
@@ -368,7 +368,7 @@ class TestText:
 
     def test_a_terminals_commands_leave_the_text(self):
         printed = "\x1b[1;31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 \x1b(B1%\r2%\r\nb\x08"
-        assert output_html(printed) == '<pre tabindex="0">2%\nb␈</pre>'
+        assert output_html(printed) == '<pre tabindex="0">2%\nb⟦U+0008⟧</pre>'
         assert "red link" in output_html(printed.replace("\r", ""))
 
 
@@ -443,7 +443,7 @@ class TestWhichPagesAreWritten:
         assert count() == 0
 
     def test_a_mark_a_comment_a_notebook_or_a_lost_page_writes_that_page(self, written, count):
-        with Gradebook(written.course.database_url) as gradebook:
+        with Gradebook(written.course.database_url, COURSE_ID) as gradebook:
             where = (WRITTEN, "scores", NAME, "hostile")
             grade = gradebook.find_grade(*where)
             grade.manual_score, grade.needs_manual_grade = 2.5, False
@@ -501,7 +501,7 @@ def test_nothing_graded_is_one_sentence(assignment, new_course):
 
 def test_the_page_is_a_function_of_the_file_and_the_marks(written):
     path = written.course.step("autograded") / "hostile" / NAME / "scores.ipynb"
-    marks = pages.class_marks(written.course.database_url, NAME, "scores")["hostile"]
+    marks = pages.class_marks(written.course, NAME, "scores")["hostile"]
     assert make_page(path.read_bytes(), marks) == make_page(path.read_bytes(), marks)
     assert isinstance(nbformat.v4.reads(path.read_text()), NotebookNode)
     assert base64.b64decode(DOT).startswith(b"\x89PNG")
