@@ -113,15 +113,15 @@ def grade(
 @app.command()
 def feedback(names: Names = None, class_folder: ClassFolder = None) -> None:
     """Write each student's feedback page from the graded hand-ins."""
-    from autograder.classrun import feedback as write_feedback
     from autograder.classrun import hand_ins
     from autograder.release import assignments
+    from autograder.report.pages import write_pages
 
     for assignment in _with_hand_ins(
         assignments(Course.find(class_folder), names or []), bool(names)
     ):
         with _progress(f"feedback {assignment.name}", len(hand_ins(assignment))) as advance:
-            written = write_feedback(assignment, advance)
+            written = write_pages(assignment, -1, advance)
         _say(
             f"{assignment.name}: {written} pages written in {_short(assignment.course.step('feedback'))}"
         )

@@ -234,6 +234,8 @@ class Course:
             "nbgrader.preprocessors.AssignLatePenalties",
             "nbgrader.preprocessors.CheckCellMetadata",
         ]
+        config.GenerateFeedback.exporter_class = "autograder.report.pages.FeedbackExporter"
+        config.GenerateFeedback.preprocessors = []  # the exporter reads the gradebook itself
         config.RunAndCheck.class_folder = str(self.class_folder)
         config.ExportApp.plugin_class = "autograder.plugin.GradesExport"
         return config
