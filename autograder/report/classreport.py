@@ -10,8 +10,8 @@ from autograder.assignment import Assignment
 from autograder.classrun import problems, records
 from autograder.course import CourseError
 from autograder.gradebook import open_gradebook
-from autograder.grading import Record
 from autograder.question import Question
+from autograder.record import Record
 from autograder.report import TEMPLATES
 from autograder.report.pages import page_path
 
