@@ -10,11 +10,8 @@ from typing import NamedTuple
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-RUN_MAGICS = (
-    "time",
-    "capture",
-    "prun",
-)  # cell magics that run their body in the notebook's namespace
+# Cell magics that run their body in the notebook's namespace.
+RUN_MAGICS = ("time", "capture", "prun")
 CELL_CHARACTERS = 60_000
 
 Functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
