@@ -145,37 +145,3 @@ def records(assignment: Assignment) -> dict[str, Record]:
         for student, path in paths.items()
         if path.exists()
     }
-
-
-def feedback(assignment: Assignment, progress: Progress) -> int:
-    """Write the feedback pages that are older than the grades they show; returns how many were written."""
-    course = assignment.course
-    graded = sorted(
-        path.parent.name for path in course.step("autograded").glob(f"*/{assignment.name}")
-    )
-    if not graded:
-        raise CourseError(
-            f"Nothing is graded yet for {assignment.name}: run `autograder grade {assignment.name}`."
-        )
-    api, written = nbgrader_api(course), 0
-    changed = (course.class_folder / "gradebook.db").stat().st_mtime
-    for student in graded:
-        page = feedback_page(assignment, student)
-        if not page.exists() or page.stat().st_mtime < changed:
-            succeed(
-                api.generate_feedback(assignment.name, student, force=True),
-                f"No feedback for {student}",
-            )
-            written += 1
-        progress()
-    return written
-
-
-def feedback_page(assignment: Assignment, student: str) -> Path:
-    """Where a student's feedback is."""
-    return (
-        assignment.course.step("feedback")
-        / student
-        / assignment.name
-        / f"{assignment.notebook}.html"
-    )

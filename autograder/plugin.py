@@ -18,7 +18,7 @@ from autograder.assignment import Assignment, grade_id
 from autograder.course import Course, sync
 from autograder.grading import CellRun, entry, grade, keep, kept
 from autograder.handin import drop_copies
-from autograder.report.feedback import verdict_html, verdict_text
+from autograder.report.feedback import attach
 from autograder.verdict import Verdict
 
 
@@ -82,16 +82,12 @@ class RunAndCheck(NbGraderPreprocessor):
             if code is not None:
                 cell.source = code.source
                 cell.outputs = show(run or CellRun())
-            question = assignment.checks.get(grade_id(cell) or "")
-            if question and cell.cell_type == "code":
-                verdict = record.verdicts[question.name]
-                data = {"text/html": verdict_html(verdict), "text/plain": verdict_text(verdict)}
-                cell.outputs.append(nbformat.v4.new_output("display_data", data))
         resources["verdicts"] = {
             cell_name: record.verdicts[question.name]
             for cell_name, question in assignment.checks.items()
         }
-        nb.metadata["autograder"] = {"entry": entry(assignment, names["student"], record)}
+        attach(nb, resources["verdicts"])
+        nb.metadata.autograder["entry"] = entry(assignment, names["student"], record)
         return nb, resources
 
 
