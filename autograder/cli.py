@@ -178,10 +178,23 @@ def check(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    install: Annotated[
+        bool | None,
+        typer.Option(
+            "--install/--uninstall",
+            help="First install the sandboxed kernel for Jupyter into this environment, or remove it.",
+        ),
+    ] = None,
+) -> None:
     """Say what this machine lacks for building the book, grading and testing."""
+    from autograder import kernelspec
     from autograder.doctor import findings
 
+    if install:
+        _say(f"kernel installed: {kernelspec.install()}")
+    elif install is False:
+        _say("kernel removed" if kernelspec.remove() else "kernel: it was not installed")
     table = Table("What", "State", "What to do")
     found = findings(Course.find())
     for finding in found:

@@ -14,7 +14,8 @@ from autograder.report.feedback import verdict_html, verdict_text
 from autograder.rules import Forbidden, NoLoops, Required
 from autograder.shell.inside import driver
 from autograder.shell.inside.wire import WireError
-from autograder.shell.session import decode_reply
+from autograder.shell.limits import Limits
+from autograder.shell.session import Session, decode_reply
 from autograder.statements import Cell
 from autograder.verdict import decide
 
@@ -530,6 +531,18 @@ def test_all_that_a_module_offers_can_be_trapped_and_pytorch_still_works():
     assert trapped(source, *MODULE.trapped) == []
     conv = "def answer(x):\n    return torch.nn.Conv1d(2, 2, 1)(x)"
     assert trapped(conv, *MODULE.trapped) == ["torch.nn.functional.conv1d"]
+
+
+def test_the_trap_is_set_in_a_students_process_for_every_call():
+    question = softmax_question()
+    cases = question.draw(1) * 3
+    with Session(Limits(), sandbox="none") as session:
+        session.run(
+            SETUP.source + "def answer(x):\n    return getattr(F, 'xamtfos'[::-1])(x, dim=1)"
+        )
+        replies = session.ask(question.requests(cases))
+    assert [reply["forbidden"] for reply in replies] == [["torch.nn.functional.softmax"]] * 3
+    np.testing.assert_allclose(replies[2]["value"].sum(axis=1), 1, rtol=1e-5)
 
 
 def test_a_reply_about_rules_is_bounded_and_typed():
