@@ -396,8 +396,7 @@ def contents(assignment):
     return {student: page_path(assignment, student).read_bytes() for student in STUDENTS}
 
 
-@pytest.mark.parametrize("width", [1280, 320])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), [("light", 320), ("dark", 1280)])
 @pytest.mark.parametrize("student", STUDENTS)
 def test_axe_finds_nothing_and_the_page_is_no_wider_than_the_screen(
     written, browser, student, theme, width
