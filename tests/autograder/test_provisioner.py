@@ -142,7 +142,9 @@ def test_neither_files_nor_network_nor_settings_are_seen(tmp_path, monkeypatch):
 
 
 @needs_bubblewrap
-@pytest.mark.parametrize("loop", ["while True: pass", "import time; time.sleep(99)", "!sleep 99"])
+@pytest.mark.parametrize(
+    "loop", ["while True: pass", "import time; time.sleep(99)", "import os; os.system('sleep 99')"]
+)
 def test_an_endless_cell_can_be_interrupted(loop):
     with kernel() as (manager, client):
         assert printed(client, "kept = 7") == ""
@@ -161,7 +163,7 @@ def test_an_endless_cell_can_be_interrupted(loop):
 @needs_bubblewrap
 def test_two_kernels_do_not_see_each_other():
     with kernel() as (_, one), kernel() as (_, two):
-        printed(one, "open('mine', 'w').close(); drawn = __import__('numpy').random.rand()")
+        printed(one, "open('mine', 'w').close()")
         printed(one, background("of-the-first"))
         wait_until(lambda: processes_with("of-the-first"))
         see = (
@@ -209,7 +211,7 @@ CLIENT = f"""
 import sys, time
 from jupyter_client.manager import start_new_kernel
 manager, client = start_new_kernel(kernel_name={kernelspec.NAME!r})
-client.execute_interactive(sys.argv[1])
+client.execute(sys.argv[1])
 print(manager.ip, flush=True)
 time.sleep(99)
 """
@@ -226,10 +228,10 @@ def test_a_kernel_ends_with_its_client_even_if_that_is_killed(tmp_path):
     with client:
         folder = Path(client.stdout.readline().strip()).parent
         wait_until(lambda: len(processes_with("of-a-killed-client")) == 2)
+        assert folder.exists()
         client.send_signal(signal.SIGKILL)
     wait_until(lambda: not processes_with("of-a-killed-client"))
-    wait_until(lambda: not processes_with("inside.") or not folder.exists())
-    assert not folder.exists()
+    wait_until(lambda: not folder.exists())
 
 
 HOARD = """
