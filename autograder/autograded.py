@@ -18,7 +18,8 @@ from autograder.report.safe import harmless
 def restored(notebook: NotebookNode, paper: Paper) -> NotebookNode:
     """The hand-in with every released cell's type, metadata, id and, where it is locked, text put back.
 
-    Markdown that the student wrote is made harmless, because formgrader renders it as it is. A cell that the release does not know keeps its text only: what editors and students write into
+    Markdown that the student wrote is made harmless, because formgrader renders it as it is. A cell that the
+    release does not know keeps its text only: what editors and students write into
     metadata (names, tags, flags) is dropped.
     """
     fixed = {grade_id(cell): cell for cell in paper.released.cells if grade_id(cell)}

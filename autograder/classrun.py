@@ -20,7 +20,7 @@ from autograder.changes import digest, whole_version
 from autograder.course import CourseError
 from autograder.gradebook import Entry, GradebookError, Writer
 from autograder.grading import NobodyGraded, Task, grade_notebook, seeds_for
-from autograder.handin import read_bytes
+from autograder.handin import read_bytes, refuse_links
 from autograder.journal import Done, Journal
 from autograder.record import Record
 from autograder.release import check_release
@@ -206,8 +206,11 @@ class ClassRun:
     def _read(self, student: str, folder: Path) -> HandIn:
         if not student.isprintable():
             raise CourseError("no student has such a name: rename the folder.")
+        refuse_links(folder)
         content = read_bytes(folder / f"{self._assignment.notebook}.ipynb")
-        timestamp = read_text(folder / "timestamp.txt").strip()
+        stamp = folder / "timestamp.txt"
+        handed_in = read_bytes(stamp) if stamp.is_symlink() or stamp.exists() else b""
+        timestamp = handed_in.decode(errors="replace").strip()
         seeds = seeds_for(self._assignment.course.secret, student, self._paper)
         key = digest(hashlib.sha256(content).hexdigest(), timestamp, seeds, self._version)
         return HandIn(student, content, _time(timestamp), key)
