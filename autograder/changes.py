@@ -38,6 +38,7 @@ DECIDING = (
     "verdict.py",
     "shell/**/*.py",
 )
+SHOWING = ("checks/**/*.py", "autograded.py", "report/*.py", "report/*.j2")
 LIBRARIES = ("numpy", "torch")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -58,9 +59,9 @@ def engine_version() -> str:
 
 
 def whole_version(paper: Paper) -> str:
-    """A hash of everything that any question of the paper could depend on; nothing is imported for it."""
-    checks = sorted(ENGINE.glob("checks/**/*.py"))
-    code = [path.read_text(encoding="utf-8") for path in checks]
+    """A hash of all that a graded hand-in could depend on, its looks included; nothing is imported for it."""
+    files = sorted(path for pattern in SHOWING for path in ENGINE.glob(pattern))
+    code = [path.read_text(encoding="utf-8") for path in files]
     return digest(engine_version(), code, paper.source, paper.release)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
 from nbformat import NotebookNode
 
 from autograder.assignment import CellToRun, Paper, Reference, answers, known
@@ -73,6 +72,8 @@ def seeds_for(secret: str, student: str, paper: Paper) -> dict[str, int]:
 @lru_cache(maxsize=8)
 def reference(paper: Paper) -> Reference:
     """The instructor's solution, run once in this process; NobodyGraded where it fails."""
+    import torch  # only where a hand-in is graded: the command itself starts without it
+
     torch.set_num_threads(1)  # as the students' processes have; a class keeps every core busy
     try:
         return Reference(paper)
