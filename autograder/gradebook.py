@@ -238,7 +238,7 @@ class Writer:
             if name in self._graded:
                 _score(grades[self._graded[name]], None if answered else 0.0)
         for name, points in entry.scores.items():
-            _score(grades[self._graded[name]], float(points))
+            _score(grades[self._graded[name]], points)
         notebook.late_submission_penalty = self._penalty(submission, notebook)
 
     def _rows(self, student: str) -> tuple[SubmittedAssignment, SubmittedNotebook]:

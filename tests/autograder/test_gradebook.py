@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import nbformat
-import numpy as np
 import psutil
 import pytest
 from nbformat import NotebookNode
@@ -363,13 +362,6 @@ def test_a_submission_is_one_commit_and_entering_it_again_changes_nothing(course
         writer.enter(entry("ada", DUE))
         assert len(commits) == 2
     assert rows(course) == before
-
-
-def test_numpy_scores_are_kept_as_floats(course, entry, checked):
-    with Writer(course, NAME, NOTEBOOK) as writer:
-        writer.enter(entry("ada", points=np.float32(2)))
-    scores = [row["auto_score"] for row in rows(course)["grade"]]
-    assert scores.count(2.0) == len(checked)
 
 
 def test_a_timestamp_with_an_offset_is_kept_in_utc(course, entry):
