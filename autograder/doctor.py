@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from autograder import kernelspec
 from autograder.course import Course
 from autograder.shell.sandbox import SANDBOXES, available
 
@@ -57,6 +58,14 @@ def findings(course: Course) -> list[Finding]:
         Finding(program, _is_installed(program), advice, optional=True)
         for program, advice in PROGRAMS.items()
     ]
+    found.append(
+        Finding(
+            f"kernel {kernelspec.SPEC['display_name']}",
+            kernelspec.installed(),
+            "to run any notebook in the sandbox: `autograder doctor --install`",
+            optional=True,
+        )
+    )
     found.append(
         Finding(
             f"assignments: {', '.join(course.assignments()) or 'none'}",

@@ -98,9 +98,10 @@ class Bubblewrap:
     program is killed, or the grader ends, the kernel ends every process in them.
     """
 
-    def __init__(self, channel: socket.socket, limits: Limits, seed: int) -> None:
-        self._limits = limits
-        parent = warm_parent(limits.start_seconds)
+    def __init__(
+        self, channel: socket.socket, limits: Limits, seed: int, kind: str = "serve"
+    ) -> None:
+        parent = warm_parent(limits.start_seconds, kind)
         self._process, self._inner = _bubblewrap(limits.start_seconds)
         try:
             with _namespaces(self._inner) as descriptors:
