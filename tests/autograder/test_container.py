@@ -8,13 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from autograder.grading import grade
+from autograder.sample import solve
 from autograder.shell import container, sandbox
 from autograder.shell.inside import wire
 from autograder.shell.limits import Limits
 from autograder.shell.session import Session, Stopped
 from autograder.shell.warm import NotStarted
+from autograder.store import task_for
 
 ROOT = Path(__file__).parents[2]
 QUICK = Limits(
@@ -321,3 +325,9 @@ session.run("import time\\nwhile True: time.sleep(1)")
     while name in containers(engine) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert name not in containers(engine)
+
+
+def test_a_right_hand_in_gets_full_marks(engine, assignment, right):
+    handed_in = nbformat.writes(solve(assignment, right)).encode()
+    record = grade(task_for(assignment, assignment.paper, "ada", handed_in, engine))
+    assert {verdict.score / verdict.points for verdict in record.verdicts.values()} == {1}
