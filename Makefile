@@ -13,7 +13,7 @@ PAGES := $(wildcard _config.yml _toc.yml book/*.md book/*/*.md book/*.bib book/r
 LIBRARY := $(wildcard book/attend/*.py book/attend/*.css book/attend/*.js)
 SOURCES := $(wildcard solutions/*/*.md)
 EXERCISES := $(wildcard exercises/*/*.ipynb)
-GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*/*.py)
+GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*.css autograder/*/*/*.py)
 BANK := $(wildcard tests/bank/*/*/*.py)
 
 .PHONY: course env book exercises sample grade test lint lock clean
@@ -76,7 +76,7 @@ lint: env
 # Pin what pyproject.toml asks for, as resolved today. PyTorch's build (CPU, CUDA) is the machine's own.
 lock:
 	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[book,grader,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[book,grader,postgresql,test]'
 	echo "# The pinned environment of the course: \`make lock\` writes it." > requirements.txt
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^nvidia\|^triton\|^cuda' | sed 's/^\(torch==[^+]*\).*/\1/' >> requirements.txt
 

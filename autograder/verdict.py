@@ -1,12 +1,12 @@
 """From replies to a verdict: which aspects hold, and which misconception the student has."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from autograder.assignment import replies
 from autograder.judge import differs, failure
+from autograder.program import Program
 from autograder.question import Aspect, Case, Fault, Misconception, Question, Reply
 
 
@@ -28,6 +28,7 @@ class AspectResult:
 class Verdict:
     """The result of one question. `misconception` is its name, `advice` the sentence that helps.
 
+    `broken` has one sentence for each rule of the task that the code breaks.
     `answered` is False where the release's stub was left as it was, or its cell never ran.
     """
 
@@ -39,20 +40,38 @@ class Verdict:
     misconception: str = ""
     advice: str = ""
     answered: bool = True
+    broken: list[str] = field(default_factory=list)
 
 
 def decide(
-    question: Question, cases: list[Case], expected: list[Reply], got: list[Reply]
+    question: Question,
+    cases: list[Case],
+    expected: list[Reply],
+    got: list[Reply],
+    program: Program | None = None,
 ) -> Verdict:
-    """Judge the replies `got` against the solution's."""
+    """Judge the replies `got` against the solution's, and the hand-in's code against the rules."""
     rows = [_judge(aspect, cases, expected, got) for aspect in question.aspects]
-    verdict = Verdict(
-        question.name, question.title, question.points, sum(row.earned for row in rows), rows
-    )
+    verdict = Verdict(question.name, question.title, question.points, 0.0, rows)
     verdict.answered = not all(_is_unanswered(question, reply) for reply in got)
-    if verdict.score < verdict.points and (found := diagnose(question, cases, expected, got)):
+    values_lost = any(row.earned < row.points for row in rows)
+    if values_lost and (found := diagnose(question, cases, expected, got)):
         verdict.misconception, verdict.advice = found.name, found.sentence
+    if verdict.answered:
+        _apply_rules(question, verdict, got, program or Program([]))
+    verdict.score = sum(row.earned for row in rows)
     return verdict
+
+
+def _apply_rules(question: Question, verdict: Verdict, got: list[Reply], program: Program) -> None:
+    """Take the points that broken rules cost, and say which; what was wrong besides stays told."""
+    reported = {name for reply in got for name in reply.get("forbidden", ())}
+    for rule in question.rules:
+        if breach := rule.breach(program, question.name, reported):
+            verdict.broken.append(breach)
+            for row in verdict.aspects:
+                if row.earned and (not rule.costs or row.title in rule.costs):
+                    row.earned, row.sentence = 0.0, "Right, but lost to the rule that was broken."
 
 
 def _is_unanswered(question: Question, reply: Reply) -> bool:
@@ -82,10 +101,11 @@ def _judge(
 
 
 def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | None:
-    """A judge that stumbles over a hostile reply finds a fault; it never ends the grading."""
+    """A judge that stumbles over a hostile reply finds a fault; one that stumbles over the right one raises."""
     try:
         return aspect.judge(case, want, have)
     except Exception as error:
+        aspect.judge(case, want, want)
         return Fault(f"The result could not be compared ({type(error).__name__}).")
 
 
@@ -95,15 +115,26 @@ def diagnose(
     """The first known wrong program whose replies are the student's on every case."""
     if all("value" not in reply for reply in got):
         return None
-    for misconception in question.misconceptions:
-        wrong = replies({question.name: misconception.program}, question, cases)
-        if _agree(wrong, got) and not _agree(wrong, expected):
-            return misconception
-    return None
+    return next(
+        (m for m in question.misconceptions if _is(m, question, cases, expected, got)), None
+    )
 
 
-def _agree(one: Iterable[Reply], other: Iterable[Reply]) -> bool:
-    return all(_same(a, b) for a, b in zip(one, other, strict=True))
+def _is(
+    misconception: Misconception,
+    question: Question,
+    cases: list[Case],
+    expected: list[Reply],
+    got: list[Reply],
+) -> bool:
+    """Whether a wrong program replies as the student does; most do not from the first case on."""
+    seen = False
+    for case, want, have in zip(cases, expected, got, strict=True):
+        [wrong] = replies({question.name: misconception.program}, question, [case])
+        if not _same(wrong, have):
+            return False
+        seen = seen or not _same(wrong, want)
+    return seen
 
 
 def _same(one: Reply, other: Reply) -> bool:
@@ -129,9 +160,10 @@ def show_inputs(case: Case) -> str:
     lines = []
     for name, value in {**case.arguments, **case.state}.items():
         if isinstance(value, np.ndarray):
-            few = value.size <= 12
-            rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
-            lines.append(f"{name}: {value.dtype} {value.shape}" + (f"\n{rows}" if few else ""))
+            lines.append(f"{name}: {value.dtype} {value.shape}")
+            if value.size <= 12:
+                rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
+                lines.append(rows)
         elif isinstance(value, list):
             lines.append(f"{name}: {len(value)} arrays of shapes {[np.shape(v) for v in value]}")
         else:
