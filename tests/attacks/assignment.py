@@ -14,7 +14,7 @@ LIMITS = dict(
     check_seconds=1.5,
     notebook_seconds=12,
     cpu_seconds=12,
-    memory_bytes=700_000_000,
+    memory_bytes=1_200_000_000,  # PyTorch alone has 0.7 GB of addresses
     processes=16,
     file_bytes=8_000_000,
     disk_bytes=16_000_000,
@@ -79,6 +79,7 @@ nbgrader:
 
 HEAD = """---
 jupytext:
+  formats: md:myst,ipynb
   text_representation:
     extension: .md
     format_name: myst
@@ -110,7 +111,10 @@ def source(canary: str) -> str:
         hidden = f"    # {canary}\n{body}"
         answer = f"{head}\n    ### BEGIN SOLUTION\n{hidden}\n    ### END SOLUTION"
         check = f'assert callable({name})\n### BEGIN HIDDEN TESTS\ncheck("{name}")\n### END HIDDEN TESTS'
-        cells += [_cell(name, answer, solution=True), _cell(f"test_{name}", check, locked=True, points=POINTS[name])]
+        cells += [
+            _cell(name, answer, solution=True),
+            _cell(f"test_{name}", check, locked=True, points=POINTS[name]),
+        ]
     return HEAD + "\n".join(cells) + WRITTEN
 
 
@@ -119,8 +123,12 @@ def checks(canary: str) -> str:
     return CHECKS.format(canary=canary, limits=LIMITS)
 
 
-def _cell(name: str, source: str, locked: bool = False, solution: bool = False, points: int = 0) -> str:
-    flags = {key: str(value).lower() for key, value in
-             (("grade", bool(points)), ("locked", locked), ("solution", solution))}
+def _cell(
+    name: str, source: str, locked: bool = False, solution: bool = False, points: int = 0
+) -> str:
+    flags = {
+        key: str(value).lower()
+        for key, value in (("grade", bool(points)), ("locked", locked), ("solution", solution))
+    }
     worth = f"  points: {points}\n" if points else ""
     return CELL.format(name=name, source=source, points=worth, **flags)

@@ -73,7 +73,11 @@ def attack(
     def take(function: Callable[..., Any]) -> Callable[..., Any]:
         name, text = function.__name__, text_of(function)
         cells = (text, f"print({name}())") if "cell" in when else (text,)
-        answer = f"def target(x):\n    return {name}()" if "call" in when else "def target(x):\n    return x"
+        answer = (
+            f"def target(x):\n    return {name}()"
+            if "call" in when
+            else "def target(x):\n    return x"
+        )
         spared = ("plain", "tensor") if spares else ()
         register(Attack(name.replace("_", "-"), tries, cells, (("target", answer),), spared=spared))
         return function
@@ -81,7 +85,9 @@ def attack(
     return take
 
 
-def returned(tries: str, question: str = "target") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def returned(
+    tries: str, question: str = "target"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: the function below answers `question` with a poisoned value."""
 
     def take(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,13 +104,17 @@ def mangled(tries: str, refused: bool = False) -> Callable[[Mangle], Mangle]:
     """Decorator: the function below changes a notebook with a wrong answer into what is handed in."""
 
     def take(function: Mangle) -> Mangle:
-        register(Attack(function.__name__.replace("_", "-"), tries, mangle=function, refused=refused))
+        register(
+            Attack(function.__name__.replace("_", "-"), tries, mangle=function, refused=refused)
+        )
         return function
 
     return take
 
 
-def placed(tries: str, name: str = "", folder: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+def placed(
+    tries: str, name: str = "", folder: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator: the function below writes the hand-in as files, given the stage and the notebook's text."""
 
     def take(function: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,5 @@
 """Attacks that use up what others need: memory, processes, disk, output. Each is stopped by a limit."""
+# ruff: noqa: PTH109, PTH123 - as hostile code is written
 
 import ctypes
 import os
@@ -204,7 +205,9 @@ def raises_a_huge_error():
     raise error
 
 
-@attack("builds a tree of folders too deep to remove, with names too long and folders that may not be read")
+@attack(
+    "builds a tree of folders too deep to remove, with names too long and folders that may not be read"
+)
 def digs_deep():
     start = os.getcwd()
     for _ in range(3000):

@@ -49,7 +49,16 @@ def brings_files_that_run(stage, text):
     folder = stage.folder("brings-files-that-run")
     (folder / "hostile.ipynb").write_text(text)
     harm = f"open({str(stage.harm_file)!r}, 'a').write('harmed by brings-files-that-run\\n')\n"
-    names = ("sitecustomize", "usercustomize", "numpy", "torch", "json", "nbgrader_config", "conftest", "autograder")
+    names = (
+        "sitecustomize",
+        "usercustomize",
+        "numpy",
+        "torch",
+        "json",
+        "nbgrader_config",
+        "conftest",
+        "autograder",
+    )
     for name in (*names, "jupyter_config", "ipython_config", "startup", "IPython"):
         for place in (folder, folder.parent):
             (place / f"{name}.py").write_text(harm)
@@ -75,7 +84,11 @@ NAMES = {
 
 
 def _named(name, folder):
-    @placed(f"has a name at which a glob, a shell, a database or a terminal may stumble: {folder!r}", name, folder)
+    @placed(
+        f"has a name at which a glob, a shell, a database or a terminal may stumble: {folder!r}",
+        name,
+        folder,
+    )
     def place(stage, text):
         (stage.folder(folder) / "hostile.ipynb").write_text(text)
 

@@ -30,7 +30,13 @@ def main() -> None:
     shown, status, peak = watch(child, terminal, started + task["seconds"])
     seconds = time.monotonic() - started
     left = leftovers()
-    told = {"status": status, "seconds": seconds, "peak": peak, "left": left, "shown": shown.decode(errors="replace")}
+    told = {
+        "status": status,
+        "seconds": seconds,
+        "peak": peak,
+        "left": left,
+        "shown": shown.decode(errors="replace"),
+    }
     print(json.dumps(told))
 
 
@@ -60,7 +66,10 @@ def leftovers() -> list[str]:
         except ChildProcessError:
             return []
     left = descendants()
-    told = [Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")[:200] for process in left]
+    told = [
+        Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")[:200]
+        for process in left
+    ]
     for process in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
@@ -70,11 +79,13 @@ def leftovers() -> list[str]:
 def descendants() -> list[int]:
     """All processes below this one."""
     parents: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                text = Path(f"/proc/{entry}/stat").read_text(errors="replace")
-                parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(entry))
+                text = (entry / "stat").read_text(errors="replace")
+                parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(
+                    int(entry.name)
+                )
     found, waiting = [], [os.getpid()]
     while waiting:
         children = parents.get(waiting.pop(), [])

@@ -11,7 +11,11 @@ from .prelude import WHERE, attempt, away, find, proof
 @attack("connects to services of this machine over TCP")
 def connects_to_localhost():
     found = ""
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"), (socket.AF_INET, "0.0.0.0")):
+    for family, host in (
+        (socket.AF_INET, "127.0.0.1"),
+        (socket.AF_INET6, "::1"),
+        (socket.AF_INET, "0.0.0.0"),
+    ):
         with socket.socket(family) as talk:
             talk.settimeout(0.3)
             if attempt(talk.connect_ex, (host, WHERE["tcp"])) != 0:
@@ -39,7 +43,11 @@ def reaches_the_internet():
         for port in (53, 80, 443):
             with socket.socket() as talk:
                 talk.settimeout(0.1)
-                if talk.connect_ex((host, port)) == 0 if host[0].isdigit() else attempt(socket.gethostbyname, host):
+                if (
+                    talk.connect_ex((host, port)) == 0
+                    if host[0].isdigit()
+                    else attempt(socket.gethostbyname, host)
+                ):
                     found += proof(f"{host}:{port}")
     if attempt(urllib.request.urlopen, f"http://127.0.0.1:{WHERE['tcp']}"):
         found += proof("a web service")
@@ -52,10 +60,17 @@ def lists_interfaces():
     return proof(f"interfaces {names}") if names else ""
 
 
-@attack("connects to the machine's services over sockets in the file system and in the abstract space")
+@attack(
+    "connects to the machine's services over sockets in the file system and in the abstract space"
+)
 def connects_to_unix_sockets():
     found = ""
-    sockets = [WHERE["unix"], "\0" + WHERE["abstract"], "/run/docker.sock", "/run/dbus/system_bus_socket"]
+    sockets = [
+        WHERE["unix"],
+        "\0" + WHERE["abstract"],
+        "/run/docker.sock",
+        "/run/dbus/system_bus_socket",
+    ]
     for address in [*sockets, "/run/systemd/private", os.environ.get("SSH_AUTH_SOCK", "/nowhere")]:
         with socket.socket(socket.AF_UNIX) as talk:
             talk.settimeout(0.3)
@@ -69,16 +84,14 @@ def connects_to_unix_sockets():
 @attack("speaks below the sockets that are usually guarded: raw, packet, netlink, vsock")
 def uses_rare_sockets():
     found = ""
-    for family, kind, number in ((2, 3, 1), (17, 3, 0x300), (40, 1, 0)):  # ICMP, all packets, the hypervisor
-        talk = attempt(socket.socket, family, kind, number)
-        if talk is not None and family == 17 and len(attempt(os.listdir, "/sys/class/net") or []) > 1:
-            found += proof("raw packets")
-        if talk is not None and family == 40:
-            talk.settimeout(0.3)
-            for port in (52, 1024):
-                if attempt(talk.connect_ex, (2, port)) == 0:
-                    found += proof("the machine's host")
-    return found
+    if attempt(
+        socket.socket, 40, 1, 0
+    ):  # vsock, which no namespace bounds: it leads to the hypervisor
+        found += proof("a socket of the hypervisor's")
+    raw = attempt(socket.socket, 17, 3, 0x300)
+    if raw and len(attempt(socket.if_nameindex) or []) > 1:
+        found += proof("raw packets of the machine's network")
+    return found + proof("raw sockets") * bool(attempt(socket.socket, 2, 3, 1))
 
 
 @attack("offers a service of its own to the machine")

@@ -26,12 +26,18 @@ SCRIPTS = (
 
 def named(notebook, name):
     """The cell of that grade_id."""
-    return next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == name)
+    return next(
+        cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == name
+    )
 
 
 def checks(notebook):
     """The cells that ask the questions."""
-    return [cell for cell in notebook.cells if str(cell.metadata.get("nbgrader", {}).get("grade_id")).startswith("test_")]
+    return [
+        cell
+        for cell in notebook.cells
+        if str(cell.metadata.get("nbgrader", {}).get("grade_id")).startswith("test_")
+    ]
 
 
 @mangled("tags every cell so that stock tools pass it over")
@@ -94,7 +100,11 @@ def redirects_the_marker(notebook):
 
 @mangled("hides its code between the markers of hidden checks")
 def uses_the_markers(notebook):
-    named(notebook, "target").source += "\n### BEGIN HIDDEN TESTS\ncheck('target')\n### END HIDDEN TESTS\n### BEGIN SOLUTION\n"
+    named(
+        notebook, "target"
+    ).source += (
+        "\n### BEGIN HIDDEN TESTS\ncheck('target')\n### END HIDDEN TESTS\n### BEGIN SOLUTION\n"
+    )
     return notebook
 
 
@@ -121,7 +131,9 @@ def claims_to_be_graded(notebook):
             nbformat.v4.new_output("execute_result", {"text/plain": "1.0"}),
             nbformat.v4.new_output(
                 "display_data",
-                {"text/html": "<table><tr><td>FORGED-VERDICT</td><td>4 of 4 points</td></tr></table>"},
+                {
+                    "text/html": "<table><tr><td>FORGED-VERDICT</td><td>4 of 4 points</td></tr></table>"
+                },
                 metadata={"trusted": True, "autograder": {"verdict": True}},
             ),
         ]
@@ -132,7 +144,10 @@ def claims_to_be_graded(notebook):
 def asks_for_another_kernel(notebook):
     notebook.metadata["kernelspec"] = {"name": "bash", "display_name": "Bash", "language": "bash"}
     notebook.metadata["language_info"] = {"name": "bash", "file_extension": "/../../../tmp/x"}
-    notebook.metadata["jupytext"] = {"formats": "/tmp//py:percent,ipynb", "text_representation": {"extension": ".sh"}}
+    notebook.metadata["jupytext"] = {
+        "formats": "/tmp//py:percent,ipynb",
+        "text_representation": {"extension": ".sh"},
+    }
     notebook.metadata["title"] = "../../../../tmp/harm"
     return notebook
 
@@ -179,7 +194,11 @@ def writes_scripts(notebook):
 
 @mangled("puts a table that looks like a verdict into its text")
 def forges_a_verdict_in_text(notebook):
-    notebook.cells.append(nbformat.v4.new_markdown_cell('<div class="verdict" data-trusted="1">FORGED-VERDICT 4 of 4</div>'))
+    notebook.cells.append(
+        nbformat.v4.new_markdown_cell(
+            '<div class="verdict" data-trusted="1">FORGED-VERDICT 4 of 4</div>'
+        )
+    )
     return notebook
 
 
@@ -209,10 +228,17 @@ def target(x):
 target(1)
 """
 
-register(
-    Attack("shows-scripts", "displays HTML, SVG and JavaScript of every kind", (SHOWS_SCRIPTS,), (("target", "def target(x):\n    raise ValueError(scripts[0])"),))
-)
-register(Attack("shows-escapes", "prints terminal escapes, reversed text and markup", (ESCAPES,), (("target", ESCAPES),)))
+RAISES_SCRIPTS = "def target(x):\n    raise ValueError(scripts[0])"
+for own, tries, text, answer in (
+    (
+        "shows-scripts",
+        "displays HTML, SVG and JavaScript of every kind",
+        SHOWS_SCRIPTS,
+        RAISES_SCRIPTS,
+    ),
+    ("shows-escapes", "prints terminal escapes, reversed text and markup", ESCAPES, ESCAPES),
+):
+    register(Attack(own, tries, (text,), (("target", answer),)))
 register(
     Attack(
         "leaves-state-for-the-next-check",

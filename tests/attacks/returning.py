@@ -1,4 +1,5 @@
 """Attacks by what a function returns: values that lie about themselves, or cost whoever looks at them."""
+# ruff: noqa: PTH123 - as hostile code is written
 
 import mmap
 import os
@@ -27,7 +28,9 @@ def overriding_object(x):
         __array_priority__ = 10**9
         shape, dtype, ndim, nbytes, size = (2, 2), np.dtype("float64"), 2, 32, 4
         __eq__ = __ne__ = __lt__ = __gt__ = __le__ = __ge__ = lambda self, other: True
-        __sub__ = __rsub__ = __abs__ = __array_function__ = __array_ufunc__ = lambda self, *args, **kwargs: True
+        __sub__ = __rsub__ = __abs__ = __array_function__ = __array_ufunc__ = (
+            lambda self, *args, **kwargs: True
+        )
         __bool__ = __len__ = __hash__ = lambda self: 1
 
     return Equal()

@@ -34,6 +34,12 @@ def canary() -> str:
     return f"canary-{secrets.token_hex(16)}"
 
 
+CANARIES = (
+    *("solutions", "checks", "secret", "gradebook", "ada", "home", "file"),
+    *("environment", "process", "service"),
+)
+
+
 class Listeners:
     """Services of this machine: TCP, UDP, Unix sockets. Whoever reaches one gets a canary and is noted."""
 
@@ -77,7 +83,10 @@ class Listeners:
 
     def _probe(self) -> None:
         while self._all:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.free), 0.2) as talk:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.free), 0.2) as talk,
+            ):
                 self.contacts.append(talk.recv(200).decode(errors="replace"))
             time.sleep(0.3)
 
@@ -96,8 +105,7 @@ class Stage:
         self.root.chmod(0o755)
         self.course_folder, self.class_folder = self.root / "course", self.root / "course" / "class"
         self.home, self.tmp = self.root / "home", self.root / "tmp"
-        places = ("solutions", "checks", "secret", "home", "file", "environment", "ada", "gradebook", "process", "service")
-        self.canaries = {place: canary() for place in places}
+        self.canaries = {place: canary() for place in CANARIES}
         self.canary_file, self.harm_file = self.root / "canary.txt", self.root / "harm.txt"
         self._write_course()
         self.listeners = Listeners(self.root, self.canaries["service"])
@@ -112,7 +120,9 @@ class Stage:
         }
         self._release()
         self.bystander = subprocess.Popen(
-            ["sh", "-c", "sleep 900", self.canaries["process"]], start_new_session=True, **self._identity()
+            ["sh", "-c", "sleep 900", self.canaries["process"]],
+            start_new_session=True,
+            **self._identity(),
         )
 
     def _identity(self) -> dict[str, int]:
@@ -120,13 +130,25 @@ class Stage:
 
     def _write_course(self) -> None:
         course = self.course_folder
-        shutil.copytree(ROOT / "autograder", course / "autograder", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "autograder", course / "autograder", ignore=shutil.ignore_patterns("__pycache__")
+        )
         for name in ("nbgrader_config.py", "requirements.txt"):
             shutil.copy(ROOT / name, course / name)
-        for folder in (course / "solutions" / NAME, course / "exercises", self.class_folder, self.tmp, self.home / ".ssh"):
+        for folder in (
+            course / "solutions" / NAME,
+            course / "exercises",
+            self.class_folder,
+            self.tmp,
+            self.home / ".ssh",
+        ):
             folder.mkdir(parents=True, exist_ok=True)
-        (course / "solutions" / NAME / f"{NOTEBOOK}.md").write_text(assignment.source(self.canaries["solutions"]))
-        (course / "autograder" / "checks" / f"{NOTEBOOK}.py").write_text(assignment.checks(self.canaries["checks"]))
+        (course / "solutions" / NAME / f"{NOTEBOOK}.md").write_text(
+            assignment.source(self.canaries["solutions"])
+        )
+        (course / "autograder" / "checks" / f"{NOTEBOOK}.py").write_text(
+            assignment.checks(self.canaries["checks"])
+        )
         (self.class_folder / "secret").write_text(self.canaries["secret"])
         (self.home / ".ssh" / "id_ed25519").write_text(self.canaries["home"])
         self.canary_file.write_text(self.canaries["file"])
@@ -135,7 +157,11 @@ class Stage:
     def _release(self) -> None:
         subprocess.run(
             [sys.executable, "-m", "autograder", "release", NAME],
-            cwd=self.course_folder, env=self.environment, check=True, capture_output=True, timeout=120,
+            cwd=self.course_folder,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            timeout=120,
         )
         course = Course(self.course_folder, self.class_folder)
         from nbgrader.api import Gradebook
@@ -161,7 +187,9 @@ class Stage:
     def hand_in_honest(self, student: str, notebook: NotebookNode) -> None:
         """The same hand-in in both classes."""
         for class_name in ("class", "alone"):
-            (self.folder(student, class_name) / f"{NOTEBOOK}.ipynb").write_text(nbformat.writes(notebook))
+            (self.folder(student, class_name) / f"{NOTEBOOK}.ipynb").write_text(
+                nbformat.writes(notebook)
+            )
 
     def hand_in(self, attack: Attack) -> None:
         """Write an attack's hand-in."""
@@ -169,7 +197,8 @@ class Stage:
         notebook = solve(self.released, programs)
         cells = [self._prelude(attack), *attack.cells] if attack.cells or attack.answers else []
         notebook.cells[1:1] = [
-            nbformat.v4.new_code_cell(source, id=f"attack-{number}") for number, source in enumerate(cells)
+            nbformat.v4.new_code_cell(source, id=f"attack-{number}")
+            for number, source in enumerate(cells)
         ]
         text = attack.mangle(notebook) if attack.mangle else notebook
         text = nbformat.writes(text) if isinstance(text, NotebookNode) else text
@@ -196,10 +225,18 @@ class Stage:
     def places(self) -> list[Path]:
         """What an attack would like to read or write."""
         course, class_ = self.course_folder, self.class_folder
-        inside = [class_ / name for name in ("secret", "gradebook.db", "submitted", "autograded", "records", "feedback")]
+        inside = [
+            class_ / name
+            for name in ("secret", "gradebook.db", "submitted", "autograded", "records", "feedback")
+        ]
         return [
-            course / "solutions", course / "exercises", course / "autograder", *inside,
-            self.home / ".ssh", self.canary_file, self.harm_file, Path.home(), self.root,
+            course / "solutions",
+            course / "exercises",
+            course / "autograder",
+            *inside,
+            self.home / ".ssh",
+            self.canary_file,
+            self.harm_file,
         ]
 
     def files(self) -> dict[str, bytes]:
@@ -207,7 +244,10 @@ class Stage:
         kept = [self.canary_file, self.harm_file, *(self.home / ".ssh").rglob("*")]
         for path in self.course_folder.rglob("*"):
             inside = path.relative_to(self.course_folder).parts
-            if inside[0] not in ("class", "alone") or inside[:2] in (("class", "submitted"), ("class", "secret")):
+            if inside[0] not in ("class", "alone") or inside[:2] in (
+                ("class", "submitted"),
+                ("class", "secret"),
+            ):
                 kept.append(path)
         return {
             str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else b""

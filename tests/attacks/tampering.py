@@ -17,11 +17,22 @@ from .attack import Attack, attack, register
 from .prelude import attempt
 
 
-@attack("replaces what compares: allclose, equal, all, assert's exception, in NumPy, PyTorch and the built-ins")
+@attack(
+    "replaces what compares: allclose, equal, all, assert's exception, in NumPy, PyTorch and the built-ins"
+)
 def patches_comparisons():
     always = lambda *args, **kwargs: True  # noqa: E731
     for module in (np, np.testing, torch, torch.testing, builtins):
-        for name in ("allclose", "isclose", "array_equal", "equal", "all", "any", "assert_allclose", "isinstance"):
+        for name in (
+            "allclose",
+            "isclose",
+            "array_equal",
+            "equal",
+            "all",
+            "any",
+            "assert_allclose",
+            "isinstance",
+        ):
             if hasattr(module, name) and name not in ("isinstance", "any"):
                 setattr(module, name, always)
     builtins.AssertionError = builtins.check = type("Quiet", (Exception,), {})
@@ -61,11 +72,25 @@ def patches_the_protocol():
 
 @attack("replaces the driver, the wire and the loop that serves its process")
 def patches_the_driver():
-    forged = {"value": {"array": ["float64", [2, 2], "AAAA"]}, "score": 4.0, "points": 4, "arguments_after": {}}
+    forged = {
+        "value": {"array": ["float64", [2, 2], "AAAA"]},
+        "score": 4.0,
+        "points": 4,
+        "arguments_after": {},
+    }
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] != "inside" or module is None:
             continue
-        for function in ("call", "encode", "decode", "describe", "send", "read_bounded", "answer", "reply"):
+        for function in (
+            "call",
+            "encode",
+            "decode",
+            "describe",
+            "send",
+            "read_bounded",
+            "answer",
+            "reply",
+        ):
             if hasattr(module, function):
                 setattr(module, function, lambda *args, **kwargs: forged)
 
@@ -130,7 +155,9 @@ def forge(number):
         {"ready": True, "pid": 1},
         {"verdicts": {"target": {"score": 4, "points": 4}}},
     ]
-    framed = [struct.pack(">I", len(raw)) + raw for raw in (json.dumps(m).encode() for m in messages)]
+    framed = [
+        struct.pack(">I", len(raw)) + raw for raw in (json.dumps(m).encode() for m in messages)
+    ]
     return [*framed, *(json.dumps(m).encode() + b"\n" for m in messages)]
 
 
