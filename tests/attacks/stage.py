@@ -120,8 +120,11 @@ class Stage:
         }
         self._release()
         self.bystander = subprocess.Popen(
-            ["sh", "-c", "sleep 900", self.canaries["process"]],
+            [self.canaries["process"], "900"],
+            executable=shutil.which("sleep"),
             start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             **self._identity(),
         )
 
