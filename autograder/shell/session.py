@@ -32,6 +32,7 @@ class Session:
     def __init__(self, limits: Limits, sandbox: str = "bwrap", seed: int = 0) -> None:
         self.limits = limits
         self._broken = ""  # why the process is not asked again
+        self._next_look = time.monotonic() + LOOK
         self._channel, theirs = socket.socketpair()
         try:
             self._process = sandboxes.start(sandbox, theirs, limits, seed)
@@ -104,7 +105,7 @@ class Session:
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         size = struct.unpack(">I", self._read(4, deadline, seconds))[0]
-        if size > 2 * self.limits.reply_bytes:
+        if size > 1.25 * self.limits.reply_bytes + (1 << 20):  # what JSON adds
             raise Stopped("it sent more than allowed")
         answer = wire.loads(self._read(size, deadline, seconds))
         if not isinstance(answer, dict):
@@ -115,10 +116,11 @@ class Session:
         raw = bytearray()
         while len(raw) < size:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._channel], [], [], min(left, LOOK))[0]:
+            answered = select.select([self._channel], [], [], min(left, LOOK))[0]
+            self._look_at_memory()
+            if not answered:
                 if left <= LOOK:
                     raise Stopped(f"stopped after {seconds:g} s")
-                self._look_at_memory()
                 continue
             chunk = self._channel.recv(min(1 << 16, size - len(raw)))
             if not chunk:
@@ -127,6 +129,10 @@ class Session:
         return bytes(raw)
 
     def _look_at_memory(self) -> None:
+        """Also while answers come in time: what was started before may hoard in the background."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK
         if self._process.memory() > self.limits.memory_bytes:
             self._process.close()
             raise Stopped(

@@ -19,6 +19,10 @@ BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inside.{} import m
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+# One allocator with large pages: a fork copies the tables of all pages, and is twice as quick with fewer.
+LARGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
 class NotStarted(Exception):
     """A process that student code should run in could not be started; the text says why."""
 
@@ -43,6 +47,7 @@ def environment(folder: str) -> dict[str, str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "CUDA_VISIBLE_DEVICES": "",
         **dict.fromkeys(ONE_THREAD, "1"),
+        **LARGE_PAGES,
     }
 
 
@@ -51,6 +56,7 @@ class WarmParent:
 
     def __init__(self, seconds: float) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
+        self._one_at_a_time = threading.Lock()
         self._control, theirs = socket.socketpair()
         self._process = subprocess.Popen(
             command("warm", str(theirs.fileno())),
@@ -98,10 +104,10 @@ class WarmParent:
             "user": user,
         }
         try:
-            socket.send_fds(
-                self._control, [json.dumps(request).encode()], list(descriptors.values())
-            )
-            return int(self._control.recv(64))
+            with self._one_at_a_time:
+                message = json.dumps(request).encode()
+                socket.send_fds(self._control, [message], list(descriptors.values()))
+                return int(self._control.recv(64))
         except (OSError, ValueError) as error:
             raise NotStarted("the warm parent has ended") from error
 

