@@ -10,11 +10,11 @@ POINTS = {"target": 4, "plain": 2, "tensor": 2}
 
 # Small enough that no bomb troubles the machine, large enough for honest work.
 LIMITS = dict(
-    cell_seconds=1.5,
-    check_seconds=1.5,
-    notebook_seconds=12,
-    cpu_seconds=12,
-    memory_bytes=1_200_000_000,  # PyTorch alone has 0.7 GB of addresses
+    cell_seconds=2,
+    check_seconds=2,
+    notebook_seconds=60,
+    cpu_seconds=10,
+    memory_bytes=500_000_000,
     processes=16,
     file_bytes=8_000_000,
     disk_bytes=16_000_000,
@@ -42,24 +42,25 @@ def gradients(rng):
     yield Case("small", {{"x": rng.normal(size=(2, 3))}}, rng.normal(size=(2, 3)), ("x",))
 
 
-QUESTIONS = [
-    Question("target", "Attacked", cases, (
-        Aspect("shape", 1, shape()),
-        Aspect("values", 2, values()),
-        Aspect("dtype", 0.5, dtype(), ("single",)),
-        Aspect("untouched", 0.5, untouched()),
-    )),
-    Question("plain", "Not attacked", cases, (Aspect("values", 2, values()),)),
-    Question("tensor", "With gradients", gradients, (
-        Aspect("values", 1, values()),
-        Aspect("gradient", 1, values("gradients", "x")),
-    ), library="torch"),
-]
+target = Question("target", "Attacked", cases, (
+    Aspect("shape", 1, shape()),
+    Aspect("values", 2, values()),
+    Aspect("dtype", 0.5, dtype(), ("single",)),
+    Aspect("untouched", 0.5, untouched()),
+))
+plain = Question("plain", "Not attacked", cases, (Aspect("values", 2, values()),))
+tensor = Question("tensor", "With gradients", gradients, (
+    Aspect("values", 1, values()),
+    Aspect("gradient", 1, values("gradients", "x")),
+), library="torch")
 
 
-@QUESTIONS[0].misconception("The sign is wrong.")
+@target.misconception("The sign is wrong.")
 def negative(x):
     return -x
+
+
+QUESTIONS = [target, plain, tensor]
 '''
 
 CELL = """```{{code-cell}}

@@ -44,6 +44,13 @@ def links_its_date(stage, text):
     (folder / "timestamp.txt").symlink_to(stage.canary_file)
 
 
+@placed("hands in a date that is a pipe to which nobody writes")
+def dates_with_a_pipe(stage, text):
+    folder = stage.folder("dates-with-a-pipe")
+    (folder / "hostile.ipynb").write_text(text)
+    os.mkfifo(folder / "timestamp.txt")
+
+
 @placed("hands in files that Python, pytest, Jupyter and nbgrader would run if they were found")
 def brings_files_that_run(stage, text):
     folder = stage.folder("brings-files-that-run")
@@ -72,7 +79,7 @@ NAMES = {
     "named-by-a-glob": "*",
     "named-by-a-set": "[a-z]*",
     "named-by-an-option": "--help",
-    "named-by-dots": "..a",
+    "named-by-dots": "a..",
     "named-by-a-newline": "two\nlines",
     "named-by-escapes": "\x1b]0;typed-by-a-student\x07\x1b[2J",
     "named-by-markup": "[bold red]x[/] {student_id} %(asctime)s",

@@ -46,8 +46,9 @@ def queries_the_gradebook():
 
 @attack("reads the environment: its own, its parents', everybody's")
 def reads_the_environment():
-    environ = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, "environ")
-    own = [environ[i] for i in range(200) if environ[i]] if environ else []
+    environ, own = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, "environ"), []
+    while environ and environ[len(own)]:
+        own.append(environ[len(own)])
     told = (
         subprocess.run(["env"], capture_output=True).stdout
         if Path("/usr/bin/env").exists()

@@ -246,6 +246,8 @@ class Stage:
         """What must not change: everything but what grading itself writes."""
         kept = [self.canary_file, self.harm_file, *(self.home / ".ssh").rglob("*")]
         for path in self.course_folder.rglob("*"):
+            if "__pycache__" in path.parts:  # Python's own, written by the grader
+                continue
             inside = path.relative_to(self.course_folder).parts
             if inside[0] not in ("class", "alone") or inside[:2] in (
                 ("class", "submitted"),

@@ -17,7 +17,7 @@ from .prelude import CANARY
 from .stage import LEFT, NAME, NOTEBOOK, Stage
 
 JOBS = 4
-SECONDS = 150  # in which a class run must be over
+SECONDS = 560  # in which a class run must be over
 MEMORY = 3_000_000_000  # that it may take, all its workers together
 RECORD_BYTES = 3_000_000  # that one hand-in may leave in a file
 NEIGHBOURS = 8  # honest students, spread among the attackers
@@ -153,20 +153,10 @@ def hold(user: int | None, attacks: dict[str, Attack] = ATTACKS, sandbox: str = 
         before = stage.files()
         alone = run(
             stage,
-            [
-                "grade",
-                NAME,
-                "--class",
-                "alone",
-                "--jobs",
-                "2",
-                *(["--sandbox", sandbox] if 0 else []),
-            ],
+            ["grade", NAME, "--class", "alone", "--jobs", "2", "--sandbox", sandbox],
         )
-        assert alone["status"] == 0, alone["shown"]
-        told = run(
-            stage, ["grade", NAME, "--jobs", str(JOBS), *(["--sandbox", sandbox] if 0 else [])]
-        )
+        assert alone["status"] == 0, alone["shown"][-2000:]
+        told = run(stage, ["grade", NAME, "--jobs", str(JOBS), "--sandbox", sandbox])
         pages = run(stage, ["feedback", NAME])
         told["shown"] += pages["shown"]
         return _look(stage, attacks, honest, before, told)
