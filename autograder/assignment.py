@@ -36,6 +36,11 @@ def flag(cell: NotebookNode, name: str) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get(name, False))
 
 
+def is_check(cell: NotebookNode) -> bool:
+    """Whether a cell holds checks only: it is graded and nobody's answer."""
+    return flag(cell, "grade") and not flag(cell, "solution")
+
+
 @dataclass(frozen=True)
 class Paper:
     """What one assignment says, as data: all that grading a hand-in needs, wherever that happens.
@@ -94,7 +99,7 @@ class Paper:
         """
         found: dict[str, Question] = {}
         for cell in self.solution.cells:
-            if not flag(cell, "grade") or flag(cell, "solution"):
+            if not is_check(cell):
                 continue
             names = MARKER.findall(cell.source)
             if len(names) != 1 or names[0] not in self.questions:
@@ -198,9 +203,8 @@ def cells_to_run(notebook: NotebookNode, released: NotebookNode) -> list[CellToR
     for cell in notebook.cells:
         own = fixed.get(grade_id(cell), cell)
         source = own.source if flag(own, "locked") else cell.source
-        is_check = flag(own, "grade") and not flag(own, "solution")
         is_code = own.cell_type == "code"
-        found.append(CellToRun(HIDDEN.sub("", source), not is_check) if is_code else None)
+        found.append(CellToRun(HIDDEN.sub("", source), not is_check(own)) if is_code else None)
     return found
 
 
@@ -219,7 +223,9 @@ class Reference:
             try:
                 with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                     text = transform(HIDDEN.sub("", cell.source))
-                    exec(compile(text, f"{paper.name}/{paper.notebook}", "exec"), self.namespace)
+                    code = compile(text, f"{paper.name}/{paper.notebook}", "exec")
+                    # As in a hand-in, a check binds no name: nothing depends on it.
+                    exec(code, dict(self.namespace) if is_check(cell) else self.namespace)
             except Exception as error:
                 where = grade_id(cell) or cell.source.strip().partition("\n")[0][:60]
                 why = (str(error).strip() or "no message").splitlines()[0]

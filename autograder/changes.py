@@ -19,7 +19,7 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from autograder.assignment import HIDDEN, CellToRun, Paper
+from autograder.assignment import HIDDEN, CellToRun, Paper, is_check
 from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
@@ -29,9 +29,11 @@ DECIDING = (
     "changes.py",
     "grading.py",
     "judge.py",
+    "program.py",
     "question.py",
     "record.py",
     "rules.py",
+    "statements.py",
     "verdict.py",
     "shell/**/*.py",
 )
@@ -83,7 +85,7 @@ def question_definitions(paper: Paper) -> dict[str, str]:
     solution = [
         statement
         for cell in paper.solution.cells
-        if cell.cell_type == "code"
+        if cell.cell_type == "code" and not is_check(cell)
         for statement in statements(transform(HIDDEN.sub("", cell.source)))
     ]
     variables = {id(value): name for name, value in vars(module).items()}

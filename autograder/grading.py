@@ -15,6 +15,7 @@ from autograder.changes import engine_version, fingerprints
 from autograder.course import CourseError
 from autograder.handin import parse
 from autograder.judge import failure
+from autograder.program import Program
 from autograder.question import Question, seed_for
 from autograder.record import CellRun, Record, bounded
 from autograder.shell.inside.wire import WireError
@@ -22,6 +23,7 @@ from autograder.shell.limits import Limits
 from autograder.shell.sandbox import available
 from autograder.shell.session import Session, Stopped
 from autograder.shell.warm import NotStarted
+from autograder.statements import Cell
 from autograder.verdict import Verdict, decide
 
 
@@ -108,31 +110,43 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
     reference(paper)
     session, cells = run_cells(to_run, limits, task.sandbox, task.seeds[""])
     with session:
-        for question in paper.checks.values():
-            if question.name not in verdicts:
-                seed = task.seeds[question.name]
-                verdicts[question.name] = examine(session, paper, question, seed)
+        program = read_program(to_run, cells)
+        for name, question in paper.questions.items():
+            if name in asked and name not in verdicts:
+                verdicts[name] = examine(session, paper, question, task.seeds[name], program)
     ordered = {name: verdicts[name] for name in asked}
     return Record(run, asked, time.monotonic() - started, cells, ordered)
 
 
-def examine(session: Session, paper: Paper, question: Question, seed: int) -> Verdict:
+def examine(
+    session: Session, paper: Paper, question: Question, seed: int, program: Program
+) -> Verdict:
     """Ask one question of the student's finished state and decide; GraderFault where a check fails."""
     solution = reference(paper)
     try:
         cases = question.draw(seed)
-        requests = [case.request(question.name, question.library) for case in cases]
-        expected = answers(solution.namespace, requests)
+        requests = question.requests(cases)
+        # The trap of the rules is set on the student only.
+        expected = answers(solution.namespace, [{**r, "forbidden": []} for r in requests])
         for case, reply in zip(cases, expected, strict=True):
             if fault := failure(reply):
                 why = f"in case “{case.name}” the solution itself has no value: {fault.sentence} {fault.got}"
                 raise RuntimeError(why)
-        return decide(question, cases, expected, session.ask(requests))
+        return decide(question, cases, expected, session.ask(requests), program)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise GraderFault(
             f"a fault of the grader, not of the student: question {question.name}: {reason}"
         ) from error
+
+
+def read_program(cells: Sequence[CellToRun | None], runs: Sequence[CellRun | None]) -> Program:
+    """The code whose names the finished state holds: cells that ran, without the checks."""
+    return Program(
+        Cell(cell.source, run.success)
+        for cell, run in zip(cells, runs, strict=True)
+        if cell and cell.keep and run and not run.stopped
+    )
 
 
 def run_cells(

@@ -3,7 +3,7 @@
 import ctypes
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -52,7 +52,7 @@ def _here(
         with _pool(jobs) as pool:
             drawn = _until(tasks, suspects)
             for task, future in _flow(pool, function, drawn, AHEAD * jobs, started):
-                if isinstance(future.exception(), BrokenProcessPool):
+                if _was_lost(future):
                     suspects.append(task)
                 else:
                     yield task[0], _result(future)
@@ -104,17 +104,25 @@ def _on_cluster(
             "as tcp://host:port."
         ) from error
     with client:
-        threads = sum(client.nthreads().values())
-        if not threads:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
             raise CourseError(
                 f"The Dask scheduler at {address} has no workers: start some (`dask worker {address}`)."
-            )
+            ) from error
         pool = client.get_executor(pure=False)
-        for task, future in _flow(pool, function, tasks, AHEAD * threads, started):
-            if future.cancelled() or isinstance(future.exception(), CancelledError):
+        ahead = AHEAD * sum(client.nthreads().values())
+        suspects: list[Task] = []
+        for task, future in _flow(pool, function, tasks, ahead, started):
+            if future.cancelled():
                 raise CourseError(
                     f"The Dask scheduler at {address} went away; the same command goes on from here."
                 )
+            if _was_lost(future):
+                suspects.append(task)
+            else:
+                yield task[0], _result(future)
+        for task, future in _flow(pool, function, iter(suspects), 1, started):
             yield task[0], _result(future)
 
 
@@ -142,8 +150,13 @@ def _submit(pool: Executor, function: Callable, argument: Any) -> Future:
         return failed
 
 
-def _result(future: Future) -> Any:
+def _was_lost(future: Future) -> bool:
+    """Whether the task's process ended; Dask's own exception is told by name, for it may not be installed."""
     error = future.exception()
-    if isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker":
+    return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
+
+
+def _result(future: Future) -> Any:
+    if _was_lost(future):
         return WorkerLost("it ended the grader's worker process each time it was tried")
-    return error or future.result()
+    return future.exception() or future.result()

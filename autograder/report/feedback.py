@@ -18,10 +18,10 @@ def verdict_html(verdict: Verdict) -> str:
 def verdict_text(verdict: Verdict) -> str:
     """The verdict as plain text."""
     lines = [f"{verdict.title}: {verdict.score:g} of {verdict.points:g} points"]
-    lines += [verdict.advice] if verdict.advice else []
+    lines += [*verdict.broken, verdict.advice] if verdict.advice else verdict.broken
     for a in verdict.aspects:
         lines.append(
             f"- {a.title}: {a.earned:g} of {a.points:g}"
-            + (f" ({a.case}: {a.sentence})" if a.sentence else "")
+            + (f" ({a.case}: {a.sentence})" if a.case else f" ({a.sentence})" if a.sentence else "")
         )
     return "\n".join(lines)
