@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .attack import attack
+from .attack import Attack, attack, register
 from .prelude import attempt, away, libc, linger
 
 
@@ -220,3 +220,24 @@ def digs_deep():
         attempt(os.mkfifo, name)
         attempt(os.chmod, name, 0)
     attempt(os.chmod, ".", 0)
+
+
+HOARD = """
+def hoard():
+    kept = []
+    for _ in range(25):
+        kept.append(attempt(lambda: np.ones(1_300_000)))
+        time.sleep(0.1)
+    linger(10)
+
+for _ in range(14):
+    away(hoard)
+"""
+
+register(
+    Attack(
+        "hoards-between-answers",
+        "takes memory in the background, while every cell and every call answers in time",
+        (HOARD, *["time.sleep(0.1)"] * 30),
+    )
+)

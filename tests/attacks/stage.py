@@ -191,7 +191,7 @@ class Stage:
         """The same hand-in in both classes."""
         for class_name in ("class", "alone"):
             (self.folder(student, class_name) / f"{NOTEBOOK}.ipynb").write_text(
-                nbformat.writes(notebook)
+                nbformat.v4.writes(notebook)
             )
 
     def hand_in(self, attack: Attack) -> None:
@@ -204,7 +204,7 @@ class Stage:
             for number, source in enumerate(cells)
         ]
         text = attack.mangle(notebook) if attack.mangle else notebook
-        text = nbformat.writes(text) if isinstance(text, NotebookNode) else text
+        text = nbformat.v4.writes(text) if isinstance(text, NotebookNode) else text
         if attack.place:
             attack.place(self, text)
         else:

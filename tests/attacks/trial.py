@@ -18,7 +18,7 @@ from .stage import LEFT, NAME, NOTEBOOK, Stage
 
 JOBS = 4
 SECONDS = 560  # in which a class run must be over
-MEMORY = 3_000_000_000  # that it may take, all its workers together
+MEMORY = 4_500_000_000  # that it may take, all its workers together
 RECORD_BYTES = 3_000_000  # that one hand-in may leave in a file
 NEIGHBOURS = 8  # honest students, spread among the attackers
 PROOF = "proof-of-harm"
