@@ -20,6 +20,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import TransformerManager
 
 from autograder.assignment import HIDDEN, CellToRun, Paper, is_check
+from autograder.course import CourseError
 from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
@@ -89,6 +90,9 @@ def question_definitions(paper: Paper) -> dict[str, str]:
         for statement in statements(transform(HIDDEN.sub("", cell.source)))
     ]
     variables = {id(value): name for name, value in vars(module).items()}
+    for name, question in paper.questions.items():
+        if id(question) not in variables:
+            raise CourseError(f"Question {name} of {module.__name__} needs a name in its module.")
     return {
         name: digest(reached(checks, variables[id(question)]), reached(solution, name))
         for name, question in paper.questions.items()

@@ -17,6 +17,7 @@ from autograder.statements import Cell, Piece, Scope, Value, bound, changed, pie
 UNKNOWN = "?"
 DEPTH = 60  # of names that stand for names; further down it is unknown
 TEXT = 1000  # the longest constant text that is put together
+CHARACTERS = 500_000  # of a hand-in's code are read
 PATHS = 50  # the most that one expression may stand for
 
 
@@ -46,10 +47,13 @@ class Program:
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self.globals: dict[str, Global] = defaultdict(Global)
-        self.own_methods: set[str] = set()
         self._stars: list[str] = []
         self._known: dict[tuple, Any] = {}
+        left = CHARACTERS
         for cell in cells:
+            left -= len(cell.source)
+            if left < 0:
+                break
             for piece, certain in pieces(cell):
                 self._enter(piece, certain and cell.finished)
 
@@ -63,8 +67,6 @@ class Program:
             self.globals[name].values.append(value)
             self.globals[name].pieces.append(piece)
         for node in ast.walk(piece.node):
-            if isinstance(node, ast.ClassDef):
-                self.own_methods |= {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and node.module:
                 self._stars.append(node.module)
 

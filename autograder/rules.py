@@ -84,21 +84,24 @@ class _Named(Rule):
     def _modules(self) -> frozenset[str]:
         return frozenset(n for n in self.names if isinstance(pydoc.locate(n), ModuleType))
 
-    def _meant(self, path: str, program: Program) -> str:
+    def _meant(self, path: str, own: set[str]) -> str:
         """The full name of what a path means, if the rule is about it, and "" if it is not."""
         owner, _, last = path.rpartition(".")
         if owner == UNKNOWN:
-            # An object of the student's own class may have a method of that name; the trap tells them apart.
-            return f".{last}" if last in self._methods - program.own_methods else ""
+            # An object of a class of one's own may have a method of that name; the trap tells them apart.
+            return f".{last}" if last in self._methods - own else ""
         for name in self.names:
             if path.startswith(f"{name}.") or (path == name and name not in self._modules):
                 return path
         return self._objects.get(id(located(path)), "") if owner else ""
 
     def _uses(self, program: Program, function: str) -> Iterable[tuple[Use, str]]:
-        for use in program.reached(function):
+        uses = list(program.reached(function))
+        classes = [use.node for use in uses if isinstance(use.node, ast.ClassDef)]
+        own = {node.name for class_ in classes for node in class_.body if hasattr(node, "name")}
+        for use in uses:
             for path in sorted(use.paths):
-                if meant := self._meant(path, program):
+                if meant := self._meant(path, own):
                     yield use, meant
 
 
@@ -108,7 +111,7 @@ class Forbidden(_Named):
 
     what: str = ""
 
-    @property
+    @cached_property
     def trapped(self) -> tuple[str, ...]:
         """All callables that the names stand for."""
         return tuple(sorted(n for n in self._objects.values() if callable(pydoc.locate(n))))

@@ -10,11 +10,9 @@ from typing import NamedTuple
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-RUN_MAGICS = (
-    "time",
-    "capture",
-    "prun",
-)  # cell magics that run their body in the notebook's namespace
+# Cell magics that run their body in the notebook's namespace.
+RUN_MAGICS = ("time", "capture", "prun")
+CELL_CHARACTERS = 60_000
 
 Functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -52,12 +50,15 @@ class Scope:
     is_class: bool = False
 
 
-@lru_cache(maxsize=512)  # most cells are those of the release, the same for a whole class
+@lru_cache(maxsize=64)  # most cells are those of the release, the same for a whole class
 def pieces(cell: Cell) -> tuple[tuple[Piece, bool], ...]:
     """The simple statements of a cell, and whether each is certain to run once those before it have.
 
-    A cell that does not parse has none: it did not run either.
+    A cell that does not parse has none: it did not run either. One that is longer than anyone writes has
+    none, because its tree could fill the grader's memory.
     """
+    if len(cell.source) > CELL_CHARACTERS:
+        return ()
     try:
         return tuple(parsed(cell.source, 1))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

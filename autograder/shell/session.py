@@ -61,6 +61,11 @@ class Session:
         self._channel.close()
         self._process.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether its process is asked no more, because it ended or was stopped."""
+        return bool(self._broken)
+
     def run(self, source: str, keep: bool = True) -> dict[str, Any]:
         """Run one cell: `outputs` (unchecked) and `success`. Raises Stopped when the process had to end.
 

@@ -14,8 +14,9 @@ from autograder.report.feedback import verdict_html, verdict_text
 from autograder.rules import Forbidden, NoLoops, Required
 from autograder.shell.inside import driver
 from autograder.shell.inside.wire import WireError
-from autograder.shell.session import decode_reply
-from autograder.statements import Cell
+from autograder.shell.limits import Limits
+from autograder.shell.session import Session, decode_reply
+from autograder.statements import Cell, pieces
 from autograder.verdict import decide
 
 FUSED = "torch.nn.functional.scaled_dot_product_attention"
@@ -271,6 +272,7 @@ def test_a_method_that_a_class_of_ones_own_has_is_left_to_the_trap():
     assert breach(METHOD, source) == ""
     assert breach(METHOD, source, reported=["torch.Tensor.backward"])
     assert breach(METHOD, own + "def answer(x):\n    return torch.Tensor.backward(x)")
+    assert breach(METHOD, own + "def answer(x):\n    return x.backward()")  # Layer plays no part
 
 
 def test_what_the_process_reports_counts_if_the_rule_is_about_it():
@@ -360,6 +362,14 @@ def test_names_that_stand_for_names_take_no_time(source):
     assert len(program._known) < 80_000
 
 
+def test_code_longer_than_anyone_writes_is_not_read():
+    long = Cell("x\n" * 50_000)
+    assert pieces(long) == ()
+    assert breach(RULE, long, USES["by the set-up's alias"])
+    filled = [Cell("'" + "x" * 59_000 + f"'\ny{i} = 1") for i in range(20)]
+    assert len(Program(filled).globals) == 8
+
+
 def test_reading_never_runs_or_imports_anything(tmp_path, monkeypatch):
     (tmp_path / "trap_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
@@ -445,6 +455,7 @@ def test_the_rule_is_told_beside_the_misconception():
     assert verdict.score == 0
     assert len(verdict.broken) == 1
     assert verdict.misconception == "columns"
+    assert "values differ" in verdict.aspects[1].sentence
     assert "failing example (small)" in verdict_html(verdict)
 
 
@@ -530,6 +541,18 @@ def test_all_that_a_module_offers_can_be_trapped_and_pytorch_still_works():
     assert trapped(source, *MODULE.trapped) == []
     conv = "def answer(x):\n    return torch.nn.Conv1d(2, 2, 1)(x)"
     assert trapped(conv, *MODULE.trapped) == ["torch.nn.functional.conv1d"]
+
+
+def test_the_trap_is_set_in_a_students_process_for_every_call():
+    question = softmax_question()
+    cases = question.draw(1) * 3
+    with Session(Limits(), sandbox="none") as session:
+        session.run(
+            SETUP.source + "def answer(x):\n    return getattr(F, 'xamtfos'[::-1])(x, dim=1)"
+        )
+        replies = session.ask(question.requests(cases))
+    assert [reply["forbidden"] for reply in replies] == [["torch.nn.functional.softmax"]] * 3
+    np.testing.assert_allclose(replies[2]["value"].sum(axis=1), 1, rtol=1e-5)
 
 
 def test_a_reply_about_rules_is_bounded_and_typed():

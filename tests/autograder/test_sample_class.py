@@ -8,8 +8,9 @@ import nbformat
 import pytest
 
 from autograder.assignment import Assignment
-from autograder.classrun import ClassResult, feedback, feedback_page, grade_class, records
+from autograder.classrun import ClassResult, grade_class, records
 from autograder.report.classreport import student_rows, write_report
+from autograder.report.pages import page_path, write_pages
 from autograder.sample import (
     ACCIDENTS_AND_TRICKS,
     mistaken,
@@ -79,7 +80,7 @@ def mangled(assignment, hand_in, right):
 def graded(assignment, damaged, mangled) -> ClassResult:
     write_class(assignment)
     result = grade_class(assignment, jobs=2)
-    feedback(assignment, lambda: None)
+    write_pages(assignment, jobs=2, progress=lambda: None)
     return result
 
 
@@ -91,7 +92,7 @@ def scores(assignment, graded):
 
 
 def page(assignment, student):
-    return unescape(feedback_page(assignment, student).read_text())
+    return unescape(page_path(assignment, student).read_text())
 
 
 def test_the_class_has_what_a_class_brings(assignment):
@@ -178,7 +179,7 @@ def test_a_second_run_does_nothing_again(assignment, graded):
     again = grade_class(assignment, jobs=2)
     assert again.graded == []
     assert sorted(again.unchanged) == sorted(graded.graded)
-    assert feedback(assignment, lambda: None) == 0
+    assert write_pages(assignment, jobs=2, progress=lambda: None) == 0
 
 
 def test_a_damaged_record_is_made_anew(assignment, graded):
