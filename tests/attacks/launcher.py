@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 GRACE = 3  # seconds in which what was killed may vanish
-SAMPLE = 0.7
+SAMPLE = 1.0
 
 
 def main() -> None:

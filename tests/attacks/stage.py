@@ -164,7 +164,7 @@ class Stage:
             env=self.environment,
             check=True,
             capture_output=True,
-            timeout=120,
+            timeout=600,
         )
         course = Course(self.course_folder, self.class_folder)
         from nbgrader.api import Gradebook

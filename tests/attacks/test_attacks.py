@@ -43,3 +43,23 @@ def test_without_a_sandbox_the_same_attacks_are_seen_to_do_harm():
     for name in HARMLESS:
         assert trial.harm(ATTACKS[name]), name
     assert trial.disturbances()
+
+
+@pytest.mark.parametrize(
+    ("page", "parts"),
+    [
+        ("<script>1</script>", ["<script>"]),
+        (
+            "<p>&lt;script&gt;</p><a href='https://example.org'>a</a><img src='data:image/png;base64,A'>",
+            [],
+        ),
+        ("<img src=x ONERROR=a()>", ['<img onerror="a()">']),
+        ("<a href=' java\nscript:a()'>", ['<a href="javascript:a()">']),
+        ("<meta http-equiv=Refresh><img src=//x>", ['<img src="//x">']),
+    ],
+)
+def test_live_parts_of_a_page_are_seen(page, parts):
+    from .pages import alive
+
+    assert set(parts) <= set(alive(page))
+    assert parts or not alive(page)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,15 +14,17 @@ from typing import Any
 from autograder.course import Course
 
 from .attack import ATTACKS, Attack
+from .pages import alive
 from .prelude import CANARY
 from .stage import LEFT, NAME, NOTEBOOK, Stage
 
 JOBS = 4
-SECONDS = 560  # in which a class run must be over
+SECONDS = int(os.environ.get("ATTACK_SECONDS", 240))  # in which a class run must be over
 MEMORY = 4_500_000_000  # that it may take, all its workers together
 RECORD_BYTES = 3_000_000  # that one hand-in may leave in a file
-NEIGHBOURS = 8  # honest students, spread among the attackers
+NEIGHBOURS = 6  # honest students, spread among the attackers
 PROOF = "proof-of-harm"
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 TYPED = "typed-by-a-student"
 POINTS = {"test_target": 4.0, "test_plain": 2.0, "test_tensor": 2.0}
 
@@ -82,6 +85,9 @@ class Trial:
                 for place, value in self.canaries.items()
                 if value in text
             ]
+            if path.endswith(".html"):
+                found += [f"{path} is alive: {part}" for part in alive(text)]
+                found += [f"{path} holds raw control characters"] * bool(CONTROLS.search(text))
             if PROOF in text:
                 found.append(f"{path}: {text[text.index(PROOF) :][:100]!r}")
             if len(raw) > RECORD_BYTES:
