@@ -170,9 +170,9 @@ def is_too_large(notebook):
     return notebook
 
 
-@mangled("has fifty thousand cells")
+@mangled("has three thousand cells")
 def has_many_cells(notebook):
-    notebook.cells += [nbformat.v4.new_code_cell("pass", id=f"c{n}") for n in range(50_000)]
+    notebook.cells += [nbformat.v4.new_code_cell("pass", id=f"c{n}") for n in range(3000)]
     return notebook
 
 
@@ -219,7 +219,7 @@ display(Shown())
 """
 
 ESCAPES = r"""
-escape = "\x1b]0;typed-by-a-student\x07\x1b[2J\x1b[31m\x1b]8;;http://127.0.0.1:9/\x1b\\click\x1b]8;;\x1b\\"
+escape = "\x1b]0;titled-by-a-student\x07\x1b[2J\x1b[31m\x1b]8;;http://127.0.0.1:9/\x1b\\click\x1b]8;;\x1b\\"
 bidi = "\u202e\u2066evil\u2069\u200b"
 print(escape, bidi, "\0", "\b" * 20, "\r", "[bold red]markup[/bold red] [link=http://127.0.0.1:9]x[/link]")
 error = type("Error" + escape + bidi + "[bold]", (Exception,), {})

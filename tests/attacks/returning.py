@@ -192,7 +192,7 @@ def the_function(x):
 
 @returned("a type whose name is full of escapes and markup")
 def named_by_escapes(x):
-    name = "\x1b]0;typed-by-a-student\x07\u202egnirts<script>alert(1)</script>\n\0" * 50
+    name = "\x1b]0;titled-by-a-student\x07\u202egnirts<script>alert(1)</script>\n\0" * 50
     return type(name, (), {})()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from .every import ATTACKS
-from .trial import hold, missing, users
+from .trial import POINTS, hold, missing, users
 
 if why := missing():
     pytest.skip(f"{why}: the attacks are not run", allow_module_level=True)
@@ -33,9 +33,8 @@ def test_nobody_else_is_disturbed(trial):
 
 def test_honest_students_keep_their_points(trial):
     for student in trial.honest:
-        assert {
-            cell: grade[0] for cell, grade in trial.grades[student].items() if grade[0] is not None
-        } == {"test_target": 4, "test_plain": 2, "test_tensor": 2}
+        grades = trial.grades[student]
+        assert {cell: grades[cell][0] for cell in POINTS} == POINTS
 
 
 def test_without_a_sandbox_the_same_attacks_are_seen_to_do_harm():

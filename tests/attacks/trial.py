@@ -25,7 +25,11 @@ RECORD_BYTES = 3_000_000  # that one hand-in may leave in a file
 NEIGHBOURS = 6  # honest students, spread among the attackers
 PROOF = "proof-of-harm"
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-TYPED = "typed-by-a-student"
+TYPED, TITLE = (
+    "typed-by-a-student",
+    "\x1b]0;",
+)  # on the terminal: text, or a new title of its window
+FORGED = "FORGED-VERDICT"
 POINTS = {"test_target": 4.0, "test_plain": 2.0, "test_tensor": 2.0}
 
 
@@ -88,6 +92,8 @@ class Trial:
             if path.endswith(".html"):
                 found += [f"{path} is alive: {part}" for part in alive(text)]
                 found += [f"{path} holds raw control characters"] * bool(CONTROLS.search(text))
+            elif FORGED in text:
+                found.append(f"{path} shows a verdict that it brought")
             if PROOF in text:
                 found.append(f"{path}: {text[text.index(PROOF) :][:100]!r}")
             if len(raw) > RECORD_BYTES:
@@ -112,7 +118,7 @@ class Trial:
         found += [f"left running: {process}" for process in told["left"]]
         if told["peak"] > MEMORY:
             found.append(f"the run took {told['peak'] / 1e9:.1f} GB")
-        if TYPED in told["shown"].replace("\\x1b]0;" + TYPED, ""):
+        if TYPED in told["shown"] or TITLE in told["shown"]:
             found.append("a student wrote on the instructor's terminal")
         found += [f"changed: {path}" for path in self.changed]
         found += [f"left in the scratch folder: {name}" for name in self.scratch]
@@ -165,6 +171,9 @@ def hold(user: int | None, attacks: dict[str, Attack] = ATTACKS, sandbox: str = 
         told = run(stage, ["grade", NAME, "--jobs", str(JOBS), "--sandbox", sandbox])
         pages = run(stage, ["feedback", NAME])
         told["shown"] += pages["shown"]
+        told["status"] = (
+            max(told["status"] or 0, pages["status"] or 0) if told["status"] is not None else None
+        )
         return _look(stage, attacks, honest, before, told)
     finally:
         stage.close()
