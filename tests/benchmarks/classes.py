@@ -51,9 +51,14 @@ def assignment(course: Course) -> Assignment:
     return Assignment(course, NAME)
 
 
+def repository() -> Assignment:
+    """The same assignment as it is in the repository, to be read only."""
+    return assignment(Course(ROOT, ROOT / "class"))
+
+
 def kinds() -> dict[str, str]:
     """The sample class's hand-ins, each of its kind once, without the one that never ends."""
-    class_ = sample_class(assignment(Course(ROOT, ROOT / "class")))
+    class_ = sample_class(repository())
     return {kind: text for kind, text in class_.items() if kind != LEFT_OUT}
 
 

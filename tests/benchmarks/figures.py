@@ -179,7 +179,9 @@ def read(path: Path = ROWS) -> list[Row]:
 
 def from_data(rows: Iterable[dict]) -> list[Row]:
     """Rows from their JSON."""
-    return [Row(**{**data, "spread": data.get("spread") and tuple(data["spread"])}) for data in rows]
+    return [
+        Row(**{**data, "spread": data.get("spread") and tuple(data["spread"])}) for data in rows
+    ]
 
 
 def to_text(rows: Iterable[Row]) -> str:

@@ -1,0 +1,225 @@
+"""What the grader decides: on the bank, on damaged hand-ins, on hostile notebooks. All through the command."""
+
+import codecs
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import nbformat
+
+from autograder.assignment import Assignment
+from autograder.sample import bank, bank_programs, mistaken, solve
+
+from . import classes
+from .classes import NAME, autograder, folder, hand_in, new_course
+from .figures import Absent, Measured
+
+Verdicts = dict[str, dict[str, dict[str, Any]]]  # by student and question
+
+
+def graded(class_: dict[str, str]) -> Verdicts:
+    """The verdicts of a class, made by `autograder grade`."""
+    with folder() as root:
+        course = new_course(root)
+        hand_in(course.step("submitted"), class_)
+        autograder(course, "grade", NAME, "--jobs", "2")
+        return {student: verdicts_of(classes.assignment(course), student) for student in class_}
+
+
+def verdicts_of(assignment: Assignment, student: str) -> dict[str, dict[str, Any]]:
+    """The verdicts of one record, by question; none where there is no record."""
+    path = assignment.course.record(assignment.name, student, assignment.notebook)
+    if not path.exists():
+        return {}
+    verdicts = json.loads(path.read_text())["verdicts"]
+    return {verdict["question"]: verdict for verdict in verdicts.values()}
+
+
+def bank_rows() -> dict[str, Measured]:
+    """The bank handed in: each right style, each wrong file, and students who hold every misconception once."""
+    assignment = classes.repository()
+    verdicts = graded(bank_class(assignment))
+    full = {
+        (student, question): verdict["score"] == verdict["points"]
+        for student, by_question in verdicts.items()
+        for question, verdict in by_question.items()
+    }
+    right = [full[key] for key in full if key[0].startswith("right-")]
+    wrong = [full[student, question] for student, question in wrong_programs(assignment)]
+    named = [
+        verdicts[f"mistaken-{number}"][question]["misconception"] == known.name
+        and not full[f"mistaken-{number}", question]
+        for question, number, known in misconceptions(assignment)
+    ]
+    return {
+        "bank-named": share(named),
+        "bank-right": share(right),
+        "bank-wrong": share(wrong),
+    }
+
+
+def share(found: list[bool]) -> Measured:
+    """The share that is true."""
+    return Measured(sum(found) / len(found), None, f"{sum(found)} of {len(found)}")
+
+
+def bank_class(assignment: Assignment) -> dict[str, str]:
+    """Hand-ins made of the bank's programs."""
+    files = sorted(bank(assignment).glob("*/*.py"))
+    class_ = {f"{f.parent.name}-{f.stem}": bank_programs(assignment, f) for f in files}
+    class_ |= {f"mistaken-{n}": programs for n, programs in enumerate(mistaken(assignment))}
+    return {
+        student: nbformat.writes(solve(assignment, programs))
+        for student, programs in class_.items()
+    }
+
+
+def wrong_programs(assignment: Assignment) -> list[tuple[str, str]]:
+    """Student and question of every wrong program of the bank."""
+    return [
+        (f"wrong-{path.stem}", question)
+        for path in sorted(bank(assignment).glob("wrong/*.py"))
+        for question in bank_programs(assignment, path)
+    ]
+
+
+def misconceptions(assignment: Assignment) -> Iterator[tuple]:
+    """Question, number and misconception, as `sample.mistaken` puts them into students."""
+    for question in assignment.questions.values():
+        for number, known in enumerate(question.misconceptions):
+            yield question.name, number, known
+
+
+def attacks() -> dict[str, Measured]:
+    """What the attack suite finds."""
+    try:
+        from tests.attacks import contained
+    except ImportError as error:
+        raise Absent(f"the attack suite cannot be imported ({error})") from error
+    good, all_ = contained()
+    return {"attacks-contained": Measured(good / all_, None, f"{good} of {all_}")}
+
+
+def damaged() -> dict[str, Measured]:
+    """Hand-ins with right answers, each damaged in one way, among honest ones.
+
+    Accounted for: full marks, or listed with a reason. A damaged one that lost points in silence is not,
+    and none is when the batch stopped before the honest ones were graded.
+    """
+    with folder() as root:
+        course = new_course(root)
+        assignment = classes.assignment(course)
+        programs = bank_programs(assignment, bank(assignment) / "right" / "matmul.py")
+        right = nbformat.writes(solve(assignment, programs))
+        class_ = {name: damage(json.loads(right)) for name, damage in DAMAGES.items()}
+        for student, content in class_.items():
+            write(course.step("submitted") / student / NAME, content)
+        hand_in(course.step("submitted"), {"aa-honest": right, "zz-honest": right})
+        autograder(course, "grade", NAME, "--jobs", "2", status=(0, 1))
+        listed = problems(assignment)
+        full = {
+            student: is_full(verdicts_of(assignment, student))
+            for student in [*class_, "aa-honest", "zz-honest"]
+        }
+    if not (full["aa-honest"] and full["zz-honest"]):
+        return {"handins-accounted": Measured(0.0, None, "the batch stopped")}
+    lost = [student for student in class_ if not (full[student] or listed.get(student))]
+    note = f"{len(class_) - len(lost)} of {len(class_)}"
+    if lost:
+        note += f"; lost: {', '.join(lost)}"
+    return {"handins-accounted": Measured(1 - len(lost) / len(class_), None, note)}
+
+
+def problems(assignment: Assignment) -> dict[str, str]:
+    """The hand-ins of the last run that are listed, with the reason."""
+    path = assignment.course.record(assignment.name, "", "problems")
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def is_full(verdicts: dict[str, dict[str, Any]]) -> bool:
+    """Whether every question has all its points."""
+    return bool(verdicts) and all(v["score"] == v["points"] for v in verdicts.values())
+
+
+def write(target, content: Any) -> None:
+    """Write a hand-in: bytes, a text, a notebook's JSON, or nothing in its folder (None)."""
+    target.mkdir(parents=True)
+    if content is None:
+        return
+    if not isinstance(content, bytes):
+        content = (content if isinstance(content, str) else json.dumps(content)).encode()
+    (target / "scores.ipynb").write_bytes(content)
+
+
+def _named(notebook: dict, name: str) -> dict:
+    [cell] = [cell for cell in notebook["cells"] if cell["id"] == name]
+    return cell
+
+
+def _copied(notebook: dict, name: str) -> dict:
+    notebook["cells"].append(copy.deepcopy(_named(notebook, name)))
+    return notebook
+
+
+def _deleted(notebook: dict, name: str) -> dict:
+    notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] != name]
+    return notebook
+
+
+def _retyped(notebook: dict) -> dict:
+    cell = _named(notebook, "test_additive_scores")
+    cell["cell_type"] = "markdown"
+    del cell["outputs"], cell["execution_count"]
+    return notebook
+
+
+def _flagged(notebook: dict) -> dict:
+    for cell in notebook["cells"]:
+        nbgrader = cell["metadata"].get("nbgrader", {})
+        nbgrader |= {"grade": False, "solution": True, "locked": False, "points": 100}
+    return notebook
+
+
+def _nothing_in(notebook: dict, key: str) -> dict:
+    notebook["cells"][3]["metadata"][key] = None
+    return notebook
+
+
+def _bloated(notebook: dict) -> dict:
+    text = "x" * 40_000_000
+    output = {"output_type": "stream", "name": "stdout", "text": text}
+    _named(notebook, "setup")["outputs"] = [output]
+    return notebook
+
+
+def _plain(notebook: dict) -> dict:
+    for cell in notebook["cells"]:
+        cell["metadata"].pop("nbgrader", None)
+    return notebook
+
+
+DAMAGES: dict[str, Callable[[dict], Any]] = {
+    "empty-folder": lambda _: None,
+    "empty-file": lambda _: "",
+    "sign-in-page": lambda _: "<html>Sign in to download</html>",
+    "json-but-no-notebook": lambda _: "[1, 2, 3]",
+    "truncated": lambda nb: json.dumps(nb)[: len(json.dumps(nb)) // 2],
+    "zeroes": lambda _: bytes(1000),
+    "byte-order-mark": lambda nb: codecs.BOM_UTF8 + json.dumps(nb).encode(),
+    "utf-16": lambda nb: json.dumps(nb).encode("utf-16"),
+    "latin-1": lambda nb: json.dumps(nb, ensure_ascii=False).encode("latin-1", "replace"),
+    "huge-output": _bloated,
+    "nested-too-deep": lambda _: "[" * 100_000,
+    "copied-cell": lambda nb: _copied(nb, "text_scaled_dot_scores"),
+    "copied-check": lambda nb: _copied(nb, "test_additive_scores"),
+    "deleted-check": lambda nb: _deleted(nb, "test_scaled_dot_scores"),
+    "deleted-text": lambda nb: _deleted(nb, "text_scaled_dot_scores"),
+    "retyped-check": _retyped,
+    "flags-changed": _flagged,
+    "no-nbgrader-metadata": _plain,
+    "null-metadata": lambda nb: _nothing_in(nb, "nbgrader"),
+    "cells-of-numbers": lambda nb: nb | {"cells": [1, 2, 3]},
+    "no-cells": lambda nb: {key: nb[key] for key in nb if key != "cells"},
+    "lone-surrogate": lambda nb: json.dumps(nb).replace("import math", r"import math  # \ud83d", 1),
+}
