@@ -18,7 +18,8 @@ from autograder.assignment import Assignment, CellToRun, Reference
 from autograder.course import Course
 from autograder.question import Case, Question, Reply, seed_for
 from autograder.shell.inside.wire import WireError, plain
-from autograder.shell.session import Limits, Session, Stopped
+from autograder.shell.limits import Limits
+from autograder.shell.session import Session, Stopped
 from autograder.verdict import AspectResult, Verdict, decide
 
 LIMITS = Limits()
@@ -182,21 +183,8 @@ def bounded(outputs: Any) -> list[dict[str, Any]]:
 
 
 def ask(session: Session, question: Question, cases: list[Case]) -> list[Reply]:
-    """The student's replies to the cases. After one that had to be stopped the rest are not tried."""
-    found: list[Reply] = []
-    stopped = ""
-    for case in cases:
-        if not stopped:
-            try:
-                found.append(session.call(case.request(question.name, question.library)))
-                continue
-            except Stopped as error:
-                stopped = str(error)
-            except WireError as error:
-                found.append({"stopped": f"the answer could not be read: {error}"})
-                continue
-        found.append({"stopped": stopped})
-    return found
+    """The student's replies to the cases, one for each."""
+    return session.ask([case.request(question.name, question.library) for case in cases])
 
 
 def kept(

@@ -1,43 +1,25 @@
-"""The trusted side of a student's process: start it, run cells, make calls, and believe nothing.
+"""The trusted side of a student's process: run cells, ask questions, and believe nothing.
 
-A `Session` is where the sandbox and the warm parent will go: both only change how the process is
-started (`Session._start`); everything above speaks to it through `run` and `call`.
+A `Session` knows the protocol and the time; where the process runs is `sandbox`'s business.
 """
 
-import contextlib
 import json
-import os
 import secrets
 import select
-import signal
 import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from autograder.shell import sandbox as sandboxes
 from autograder.shell.inside import wire
+from autograder.shell.limits import Limits
+from autograder.shell.warm import NotStarted
 
-INSIDE = Path(__file__).parent
 GRACE = 5.0  # seconds a healthy process may take to report that it stopped a call
-BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inside.serve import main; main()"
+LOOK = 0.25  # seconds between two looks at a busy process's memory
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a submission may use. Seconds are wall clock, sizes are bytes."""
-
-    start_seconds: float = 120
-    cell_seconds: float = 10
-    call_seconds: float = 10
-    notebook_seconds: float = 180
-    memory_bytes: int = 8_000_000_000
-    file_bytes: int = 64_000_000
-    reply_bytes: int = 16_000_000
+Reply = dict[str, Any]
 
 
 class Stopped(Exception):
@@ -47,46 +29,26 @@ class Stopped(Exception):
 class Session:
     """One process that holds one student's state."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, sandbox: str = "bwrap", seed: int = 0) -> None:
         self.limits = limits
-        self._scratch = tempfile.mkdtemp(prefix="session-")
-        self._channel, theirs = socket.socketpair()
         self._broken = ""  # why the process is not asked again
-        self._process = self._start(theirs)
-        theirs.close()
+        self._next_look = time.monotonic() + LOOK
+        self._channel, theirs = socket.socketpair()
         try:
-            self._receive(limits.start_seconds)
-        except Stopped as error:
+            self._process = sandboxes.start(sandbox, theirs, limits, seed)
+        except BaseException:
+            self._channel.close()
+            raise
+        finally:
+            theirs.close()
+        try:
+            answer = self._receive(limits.start_seconds)
+        except (Stopped, wire.WireError) as error:
             self.close()
-            raise RuntimeError(
-                "the student process did not start; run `autograder doctor`"
-            ) from error
-
-    def _start(self, theirs: socket.socket) -> subprocess.Popen:
-        """Start the process in a session of its own, with a bare environment and an empty folder."""
-        scratch = self._scratch
-        environment = {
-            "PATH": os.defpath,
-            "HOME": scratch,
-            "TMPDIR": scratch,
-            "IPYTHONDIR": scratch,
-            "MPLCONFIGDIR": scratch,
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "CUDA_VISIBLE_DEVICES": "",
-            # One thread: a fork after a parallel region would hang, and a class uses the cores better.
-            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-        }
-        arguments = [str(INSIDE), str(theirs.fileno()), json.dumps(asdict(self.limits))]
-        return subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOT, *arguments],
-            cwd=scratch,
-            env=environment,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+            raise NotStarted(f"the sandbox {sandbox} gave no answer: {error}") from error
+        if "ready" not in answer:
+            self.close()
+            raise NotStarted(f"the sandbox {sandbox}: {answer.get('failed', 'it did not start')}")
 
     def __enter__(self) -> "Session":
         return self
@@ -95,29 +57,32 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """End the process and all it left in its process group, and remove its folder."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """End the process and all it left behind."""
         self._channel.close()
-        # Not TemporaryDirectory's own cleanup: a deep enough tree overflows its recursion.
-        subprocess.run(["rm", "-rf", "--", self._scratch], check=False)
+        self._process.close()
 
     def run(self, source: str, keep: bool = True) -> dict[str, Any]:
         """Run one cell: `outputs` (unchecked) and `success`. Raises Stopped when the process had to end.
 
         Unless `keep`, the names that the cell binds are forgotten again.
         """
-        return self._ask({"run": source, "keep": keep}, self.limits.cell_seconds)
+        return self._exchange({"run": source, "keep": keep}, self.limits.cell_seconds)
 
-    def call(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The driver's reply to `request` (see `inside.driver`), decoded; Stopped when there is none."""
-        answer = self._ask({"call": request}, self.limits.call_seconds + GRACE)
-        if "reply" not in answer:
-            raise Stopped(str(answer.get("stopped", "it broke the protocol"))[:200])
-        return decode_reply(wire.loads(str(answer["reply"]).encode(errors="replace")))
+    def ask(self, requests: list[dict[str, Any]]) -> list[Reply]:
+        """The replies to the calls of one question (see `inside.driver`), decoded, one for each.
 
-    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        A call that was not answered has the reply `{"stopped": why}`; nothing that the student's code does raises.
+        """
+        try:
+            answer = self._exchange({"ask": requests}, self.limits.check_seconds + GRACE)
+        except (Stopped, wire.WireError) as error:
+            return [{"stopped": str(error)}] * len(requests)
+        answers = answer.get("answers")
+        if not isinstance(answers, list) or len(answers) != len(requests):
+            return [{"stopped": "the process broke the protocol"}] * len(requests)
+        return [_reply(answer) for answer in answers]
+
+    def _exchange(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         # The id cannot be guessed, so nothing written ahead on the channel passes for an answer.
         identity = secrets.token_hex(8)
         raw = json.dumps({"id": identity, **request}).encode()
@@ -140,7 +105,7 @@ class Session:
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         size = struct.unpack(">I", self._read(4, deadline, seconds))[0]
-        if size > 2 * self.limits.reply_bytes:
+        if size > 1.25 * self.limits.reply_bytes + (1 << 20):  # what JSON adds
             raise Stopped("it sent more than allowed")
         answer = wire.loads(self._read(size, deadline, seconds))
         if not isinstance(answer, dict):
@@ -151,13 +116,47 @@ class Session:
         raw = bytearray()
         while len(raw) < size:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._channel], [], [], left)[0]:
-                raise Stopped(f"stopped after {seconds:g} s")
+            answered = select.select([self._channel], [], [], min(left, LOOK))[0]
+            self._look_at_memory()
+            if not answered:
+                if left <= LOOK:
+                    raise Stopped(f"stopped after {seconds:g} s")
+                continue
             chunk = self._channel.recv(min(1 << 16, size - len(raw)))
             if not chunk:
-                raise Stopped("the process ended itself, or used more memory than allowed")
+                raise Stopped(self._ended())
             raw += chunk
         return bytes(raw)
+
+    def _look_at_memory(self) -> None:
+        """Also while answers come in time: what was started before may hoard in the background."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK
+        if self._process.memory() > self.limits.memory_bytes:
+            self._process.close()
+            raise Stopped(
+                f"stopped: it used more than {self.limits.memory_bytes / 1e9:g} GB of memory"
+            )
+
+    def _ended(self) -> str:
+        limits = self.limits
+        return (
+            f"the process ended itself, or used more than {limits.memory_bytes / 1e9:g} GB of memory or "
+            f"{limits.cpu_seconds:g} s of processor time"
+        )
+
+
+def _reply(answer: Any) -> Reply:
+    """One call's reply, decoded, or `{"stopped": why}`."""
+    if not isinstance(answer, dict):
+        return {"stopped": "the process broke the protocol"}
+    if "reply" not in answer:
+        return {"stopped": wire.plain(answer.get("stopped", "it broke the protocol"), 200)}
+    try:
+        return decode_reply(wire.loads(str(answer["reply"]).encode(errors="replace")))
+    except wire.WireError as error:
+        return {"stopped": f"the answer could not be read: {error}"}
 
 
 def decode_reply(tree: Any) -> dict[str, Any]:

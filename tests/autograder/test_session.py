@@ -1,5 +1,6 @@
 """The student's process: cells run as in a notebook, calls are isolated, nothing escapes its bounds."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -8,17 +9,36 @@ import pytest
 
 from autograder.assignment import CellToRun
 from autograder.grading import SHOWN_BYTES, bounded, run_cells
+from autograder.shell import sandbox
 from autograder.shell.inside import wire
-from autograder.shell.session import Limits, Session, Stopped
+from autograder.shell.limits import Limits
+from autograder.shell.session import Session, Stopped
 
-QUICK = Limits(cell_seconds=2, call_seconds=1, notebook_seconds=60)
+QUICK = Limits(cell_seconds=2, check_seconds=1, notebook_seconds=60)
+
+
+needs_bubblewrap = pytest.mark.skipif(
+    bool(sandbox.available("bwrap")), reason=sandbox.available("bwrap")
+)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("bwrap", marks=needs_bubblewrap), "none"])
+def kind(request):
+    """The sandboxes a session can run in."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def session():
-    with Session(QUICK) as session:
+def session(kind):
+    with Session(QUICK, kind) as session:
         session.run("import numpy as np\nkept = []")
         yield session
+
+
+def call(session, request):
+    """The reply to one call."""
+    [reply] = session.ask([request])
+    return reply
 
 
 def request(function, **arguments):
@@ -60,23 +80,51 @@ def test_a_flood_of_output_is_cut_and_the_error_after_it_still_told(session):
 
 def test_a_call_gets_the_arguments_and_returns_the_value(session):
     session.run("def product(a, b):\n    return a @ b")
-    reply = session.call(request("product", a=np.eye(2), b=np.array([3.0, 4.0])))
+    reply = call(session, request("product", a=np.eye(2), b=np.array([3.0, 4.0])))
     np.testing.assert_array_equal(reply["value"], [3, 4])
 
 
 def test_a_call_changes_nothing_for_the_next(session):
     session.run("def count(x):\n    kept.append(x)\n    return len(kept)")
-    assert [session.call(request("count", x=1))["value"] for _ in range(2)] == [1, 1]
+    assert [call(session, request("count", x=1))["value"] for _ in range(2)] == [1, 1]
+
+
+def test_the_calls_of_one_question_are_answered_in_order(session):
+    session.run("def double(x):\n    return 2 * x")
+    replies = session.ask([request("double", x=float(i)) for i in range(20)])
+    assert [reply["value"] for reply in replies] == [2.0 * i for i in range(20)]
+
+
+def test_a_call_that_crashes_costs_that_call_and_an_endless_one_the_rest_of_its_question(session):
+    session.run(
+        "def fickle(x):\n"
+        "    if x == 1: import os; os.kill(os.getpid(), 11)\n"
+        "    while x == 3: pass\n"
+        "    return x"
+    )
+    replies = session.ask([request("fickle", x=i) for i in range(5)])
+    assert [reply.get("value") for reply in replies] == [0, None, 2, None, None]
+    assert "SIGSEGV" in replies[1]["stopped"]
+    assert replies[3]["stopped"] == "stopped after 1 s"
+    assert "not tried" in replies[4]["stopped"]
+    assert session.ask([request("fickle", x=7)])[0]["value"] == 7
+
+
+def test_too_large_a_reply_is_refused(kind):
+    with Session(Limits(reply_bytes=1_000_000), kind) as session:
+        session.run("def much(x):\n    return 'x' * 2_000_000")
+        assert "more than 1 MB" in call(session, request("much", x=1))["stopped"]
+        assert call(session, request("nobody"))["error"]["type"] == "NameError"
 
 
 def test_a_changed_argument_is_reported(session):
     session.run("def spoil(a):\n    a[0] = 9\n    return a")
-    reply = session.call(request("spoil", a=np.zeros(2)))
+    reply = call(session, request("spoil", a=np.zeros(2)))
     np.testing.assert_array_equal(reply["arguments_after"]["a"], [9, 0])
 
 
 def test_a_missing_function_is_an_error_with_its_name(session):
-    assert session.call(request("nobody"))["error"] == {
+    assert call(session, request("nobody"))["error"] == {
         "type": "NameError",
         "message": "nobody is not defined",
         "line": "",
@@ -98,37 +146,38 @@ def test_a_missing_function_is_an_error_with_its_name(session):
 )
 def test_a_call_that_does_not_return_costs_that_call_only(session, body, why):
     session.run(f"def bad():\n    {body}")
-    with pytest.raises(Stopped, match=why):
-        session.call(request("bad"))
-    assert session.call(request("product", a=np.eye(1), b=np.ones(1)))["value"] == [1]
+    assert why in call(session, request("bad"))["stopped"]
+    assert call(session, request("product", a=np.eye(1), b=np.ones(1)))["value"] == [1]
 
 
 def test_sys_exit_in_a_call_is_an_error_not_an_end(session):
     session.run("def leave():\n    raise SystemExit")
-    assert session.call(request("leave"))["error"]["type"] == "SystemExit"
+    assert call(session, request("leave"))["error"]["type"] == "SystemExit"
 
 
 def test_too_much_memory_is_an_error_of_that_call(session):
     session.run("def hoard():\n    return np.ones(10**11)")
-    assert session.call(request("hoard"))["error"]["type"].endswith("MemoryError")
+    assert call(session, request("hoard"))["error"]["type"].endswith("MemoryError")
 
 
 def test_gradients_come_back_by_name(session):
     session.run("import torch\ndef square(x, y):\n    return x * x * y")
-    reply = session.call(
+    reply = call(
+        session,
         {
             **request("square", x=np.array([3.0]), y=np.array([2.0])),
             "library": "torch",
             "upstream": wire.encode(np.array([10.0])),
             "gradient_of": ["x"],
-        }
+        },
     )
     np.testing.assert_allclose(reply["gradients"]["x"], [120])
 
 
 def test_a_module_is_built_with_given_weights(session):
     session.run("import torch\nclass Line(torch.nn.Linear):\n    pass")
-    reply = session.call(
+    reply = call(
+        session,
         {
             **request("Line", x=np.array([[1.0, 2.0]], dtype=np.float32)),
             "library": "torch",
@@ -137,12 +186,12 @@ def test_a_module_is_built_with_given_weights(session):
                 "weight": wire.encode(np.array([[3.0, 4.0]], dtype=np.float32)),
                 "bias": wire.encode(np.array([5.0], dtype=np.float32)),
             },
-        }
+        },
     )
     np.testing.assert_allclose(reply["value"], [[16]])
 
 
-def test_forged_answers_on_the_channel_are_not_believed():
+def test_forged_answers_on_the_channel_are_not_believed(kind):
     """A student's cell finds the descriptor and writes a perfect answer ahead of time."""
     forge = (
         "import os, json, struct, socket, stat\n"
@@ -152,31 +201,44 @@ def test_forged_answers_on_the_channel_are_not_believed():
         "        if stat.S_ISSOCK(os.fstat(d).st_mode): os.write(d, struct.pack('>I', len(raw)) + raw)\n"
         "    except OSError: pass\n"
     )
-    with Session(QUICK) as session, pytest.raises(Stopped, match="protocol"):
-        session.run(forge)
-        session.call(request("anything"))
+    with Session(QUICK, kind) as session:
+        with pytest.raises(Stopped, match="protocol"):
+            session.run(forge)
+        assert "protocol" in call(session, request("anything"))["stopped"]
 
 
-def test_the_process_sees_a_bare_environment_and_an_empty_folder(session):
+def test_the_process_sees_a_bare_environment_and_an_empty_folder(kind):
     import os
 
     os.environ["A_SECRET_OF_THE_GRADER"] = "x"
-    with Session(QUICK) as fresh:
+    with Session(QUICK, kind) as fresh:
         reply = fresh.run(
             "import os\nprint('A_SECRET_OF_THE_GRADER' in os.environ, os.listdir('.'))"
         )
     assert "False" in reply["outputs"][0]["text"]
 
 
-def test_nothing_lives_on_after_the_session(tmp_path):
-    mark = tmp_path / "alive"
-    with Session(QUICK) as session:
+def test_nothing_lives_on_after_the_session(kind):
+    """Not even a process that the student started, which counts in a pipe's other end."""
+    with Session(QUICK, kind) as session:
         session.run(
             "import subprocess, sys\n"
-            f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1.5); open({str(mark)!r}, \"w\")'])"
+            "subprocess.Popen([sys.executable, '-c', 'import time; mark = \"still-alive\"; time.sleep(60)'])"
         )
-    time.sleep(2)
-    assert not mark.exists()
+        deadline = time.monotonic() + 5
+        while not processes_with(
+            "still-alive"
+        ):  # its command line is there a moment after its start
+            assert time.monotonic() < deadline
+    assert not processes_with("still-alive")
+
+
+def processes_with(mark):
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            found += [folder.name] if mark in (folder / "cmdline").read_text() else []
+    return found
 
 
 def run_all(*sources, limits=QUICK):
@@ -220,15 +282,14 @@ def test_a_check_binds_no_name_of_the_student(session):
     assert not session.run("left_behind")["success"]
 
 
-def test_a_process_that_does_not_read_holds_nobody_up():
-    deaf = "import sys, time\nsys.modules['inside.serve'].receive = lambda c: time.sleep(10**6)"
-    with Session(Limits(cell_seconds=1, call_seconds=1)) as deaf_session:
+def test_a_process_that_does_not_read_holds_nobody_up(kind):
+    deaf = "import sys, time\nsys.modules['inside.channel'].Channel.receive = lambda c: time.sleep(10**6)"
+    with Session(Limits(cell_seconds=1, check_seconds=1), kind) as deaf_session:
         deaf_session.run(deaf)
         started = time.monotonic()
         big = request("f", a=np.zeros(10**6))
         for _ in range(3):
-            with pytest.raises(Stopped):
-                deaf_session.call(big)
+            assert "stopped" in call(deaf_session, big)
         assert time.monotonic() - started < 20
 
 
@@ -236,22 +297,22 @@ def test_a_process_that_does_not_read_holds_nobody_up():
     "reply",
     [r"'\ud800'", "'[' * 10**5", "'{\"value\": ' + '{\"list\": [' * 900 + '1' + ']}' * 900 + '}'"],
 )
-def test_a_reply_that_cannot_be_read_is_refused_in_words(reply):
-    with Session(QUICK) as hostile:
+def test_a_reply_that_cannot_be_read_is_refused_in_words(kind, reply):
+    with Session(QUICK, kind) as hostile:
         hostile.run(
-            f"import sys\nsys.modules['inside.serve'].call_in_fork = lambda *a: {{'reply': {reply}}}"
+            "import sys\n"
+            f"sys.modules['inside.serve'].answer = lambda *a: {{'answers': [{{'reply': {reply}}}]}}"
         )
-        with pytest.raises((Stopped, wire.WireError)):
-            hostile.call(request("f"))
+        assert "stopped" in call(hostile, request("f"))
 
 
-def test_a_call_after_parallel_torch_does_not_hang():
-    with Session(Limits(call_seconds=5)) as parallel:
+def test_a_call_after_parallel_torch_does_not_hang(kind):
+    with Session(Limits(check_seconds=5), kind) as parallel:
         parallel.run(
             "import torch\ntorch.set_num_threads(4)\nx = torch.randn(1500, 1500)\ny = x @ x"
         )
         parallel.run("def f(a): return (torch.randn(1500, 1500) @ x).sum() * 0 + a")
-        assert float(parallel.call(request("f", a=1.0))["value"]) == 1.0
+        assert float(call(parallel, request("f", a=1.0))["value"]) == 1.0
 
 
 def test_outputs_are_reduced_to_what_is_shown():
@@ -270,8 +331,9 @@ def test_outputs_are_reduced_to_what_is_shown():
 
 
 def test_a_deep_tree_left_behind_is_removed():
+    """Limits only: in a sandbox the folder is gone with its namespace."""
     deep = "import os\nfor _ in range(1200):\n    os.mkdir('d'); os.chdir('d')"
-    with Session(QUICK) as digging:
+    with Session(QUICK, "none") as digging:
         digging.run(deep)
-        scratch = digging._scratch
-    assert not Path(scratch).exists()
+        folder = digging._process.folder
+    assert not Path(folder).exists()

@@ -102,3 +102,8 @@ def test_an_errors_texts_are_bounded():
     reply = decode_reply({"error": {"type": "E", "message": "x" * 10**6, "line": 3, "more": "y"}})
     assert set(reply["error"]) == {"type", "message", "line"}
     assert len(reply["error"]["message"]) <= 1000
+
+
+def test_another_byte_order_keeps_the_values():
+    big_endian = np.arange(3, dtype=">f8")
+    np.testing.assert_array_equal(wire.decode(wire.encode(big_endian)), [0, 1, 2])

@@ -8,7 +8,6 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
-OUTPUT_BYTES = 200_000  # of one cell; a figure is about 30 kB
 SHOWN_TYPES = (
     "text/plain",
     "text/html",
@@ -22,6 +21,8 @@ SHOWN_TYPES = (
 class Outputs:
     """The outputs of the cell that is running, in the form of nbformat."""
 
+    most = 200_000  # bytes of one cell; a figure is about 30 kB
+
     def __init__(self) -> None:
         self.start()
 
@@ -30,18 +31,18 @@ class Outputs:
         self.bytes = 0
 
     def add(self, output: dict[str, Any], size: int) -> None:
-        if self.bytes > OUTPUT_BYTES:
+        if self.bytes > self.most:
             return
         self.bytes += size + 100  # many small ones count too
-        if self.bytes > OUTPUT_BYTES:
-            text = f"\n[output stopped after {OUTPUT_BYTES // 1000} kB]\n"
+        if self.bytes > self.most:
+            text = f"\n[output stopped after {self.most // 1000} kB]\n"
             self.items.append({"output_type": "stream", "name": "stdout", "text": text})
         else:
             self.items.append(output)
 
     def add_stream(self, name: str, text: str) -> None:
         last = self.items[-1] if self.items else {}
-        if last.get("name") == name and self.bytes + len(text) <= OUTPUT_BYTES:
+        if last.get("name") == name and self.bytes + len(text) <= self.most:
             last["text"] += text
             self.bytes += len(text)
         elif text:
@@ -94,6 +95,8 @@ class Shell(InteractiveShell):
         self.outputs = outputs
         super().__init__(display_pub_class=Publisher, displayhook_class=Hook)
         self.history_manager.enabled = False
+        # Python's own form: what beginners look up, and fifty times quicker than IPython's.
+        self.InteractiveTB.set_mode(mode="Plain")
         # Figures are shown as a notebook shows them: PNG on `plt.show()` and at the end of a cell.
         from matplotlib_inline.backend_inline import flush_figures, select_figure_formats
 

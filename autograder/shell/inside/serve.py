@@ -1,123 +1,169 @@
-"""The student's process: it runs cells as they come, and answers each call in a fork of itself.
+"""A student's process: it runs cells as they come, and answers each question in a fork of itself.
 
-Each call sees the student's finished state and can spoil nothing: an endless loop, a crash or a
-full memory ends the fork and costs that call only.
+Each question sees the student's finished state and can spoil nothing: an endless loop, a crash or a
+full memory ends the fork and costs that question's calls only.
 """
 
 import contextlib
 import json
 import os
-import resource
+import random
 import select
 import signal
-import socket
 import struct
 import sys
 import time
 from typing import Any
 
+import numpy as np
+import torch
+
 from . import driver
 from .cells import Outputs, Shell, Stream
+from .channel import Channel
+
+# Much is loaded only when it is first used; here it is, so that no fork has to.
+FIRST_USE = (
+    "import random\nimport numpy as np\nimport torch\nimport torch.nn.functional as F\nimport matplotlib.pyplot as plt",
+    "np.random.seed(0)\ntorch.manual_seed(0)\nnp.linalg.norm(np.ones((2, 2)) @ np.ones((2, 2)))",
+    "np.testing.assert_allclose(1, 1)\nF.conv1d(torch.ones(1, 1, 3), torch.ones(1, 1, 1)) @ torch.ones(3, 3)",
+    "plt.plot([0, 1])\nplt.title('$x$')\nplt.show()",
+    "def f(x):\n    raise NotImplementedError\nf(1)",
+    "this is no Python",
+)
 
 
-def serve(channel: socket.socket, limits: dict[str, int]) -> None:
-    """Answer requests (`run`, `call`) on `channel` until it is closed."""
-    outputs = Outputs()
-    shell = Shell.instance(outputs)  # the one shell of the process, as `display` expects
-    sys.stdout, sys.stderr = Stream("stdout", outputs), Stream("stderr", outputs)
-    _limit(resource.RLIMIT_CORE, 0)
-    # A loop ends also if the grader was killed.
-    _limit(resource.RLIMIT_CPU, int(limits["notebook_seconds"]) + 1)
-    _limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
-    _limit(resource.RLIMIT_AS, limits["memory_bytes"])
-    send(channel, {"ready": True})
-    while (request := receive(channel)) is not None:
+def prepare() -> Shell:
+    """The one shell of the process, as `display` expects. The warm parent makes it before any fork."""
+    torch.set_num_threads(
+        1
+    )  # a fork after a parallel region would hang, and a class uses the cores better
+    shell = Shell.instance(Outputs())
+    for source in FIRST_USE:
+        shell.run(source, keep=False)
+    return shell
+
+
+def serve(channel: Channel, shell: Shell, limits: dict[str, float], seed: int) -> None:
+    """Answer requests (`run`, `ask`) on `channel` until it is closed."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed % 2**63)
+    shell.outputs.most = int(limits["output_bytes"])
+    sys.stdout, sys.stderr = Stream("stdout", shell.outputs), Stream("stderr", shell.outputs)
+    channel.send({"ready": True})
+    while (request := channel.receive()) is not None:
         reply = (
             shell.run(request["run"], keep=request["keep"])
             if "run" in request
-            else call_in_fork(shell.user_ns, request["call"], limits)
+            else answer(shell.user_ns, request["ask"], limits)
         )
-        send(channel, {"id": request["id"], **reply})
+        channel.send({"id": request["id"], **reply})
 
 
-def _limit(kind: int, value: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
-
-
-def call_in_fork(
-    namespace: dict[str, Any], request: dict[str, Any], limits: dict[str, int]
+def answer(
+    namespace: dict[str, Any], requests: list[dict[str, Any]], limits: dict[str, float]
 ) -> dict[str, Any]:
-    """The driver's reply from a fork, or why there is none: `stopped` says it in words."""
+    """For each call its reply, as text, or why there is none: `{"reply": …}` or `{"stopped": …}`.
+
+    A call that ends the fork is answered for, and a new fork goes on with the next one; when the
+    question's time is used up the calls that are left are not tried.
+    """
+    deadline = time.monotonic() + limits["check_seconds"]
+    left = int(limits["reply_bytes"])
+    answers: list[dict[str, str]] = []
+    while len(answers) < len(requests):
+        if left < 0 or time.monotonic() > deadline:
+            answers.append(
+                {"stopped": "not tried: the calls before it had used up what is allowed"}
+            )
+            continue
+        replies, why = answer_in_fork(namespace, requests[len(answers) :], deadline, left, limits)
+        left -= sum(map(len, replies))
+        answers += [{"reply": reply.decode(errors="replace")} for reply in replies]
+        if why:
+            answers.append({"stopped": why})
+    return {"answers": answers}
+
+
+def answer_in_fork(
+    namespace: dict[str, Any],
+    requests: list[dict[str, Any]],
+    deadline: float,
+    size: int,
+    limits: dict[str, float],
+) -> tuple[list[bytes], str]:
+    """The driver's replies from one fork, in order, and why the one after them is missing, if it is."""
     read_end, write_end = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        os.close(read_end)
+        os.close(write_end)
+        return [], f"the {limits['processes']} processes it may have are all in use"
     if child == 0:
         try:
             os.setpgid(0, 0)
             os.close(read_end)
-            if torch := sys.modules.get(
-                "torch"
-            ):  # a fork has no other threads, and would wait for them
-                torch.set_num_threads(1)
-            with os.fdopen(write_end, "wb") as pipe:
-                pipe.write(json.dumps(driver.call(namespace, request)).encode())
+            torch.set_num_threads(1)  # a fork has no other threads, and would wait for them
+            for request in requests:
+                raw = json.dumps(driver.call(namespace, request)).encode()
+                write_all(write_end, struct.pack(">I", len(raw)) + raw)
         finally:
             os._exit(0)
     os.close(write_end)
+    replies: list[bytes] = []
+    why = ""
     try:
-        raw, why = read_bounded(read_end, limits["call_seconds"], limits["reply_bytes"])
+        while len(replies) < len(requests) and not why:
+            reply, why = read_message(read_end, deadline, size, limits)
+            size -= len(reply)
+            replies += [] if why else [reply]
     finally:
         os.close(read_end)
         for kill in (os.killpg, os.kill):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    if why:
-        return {"stopped": why}
-    if not raw:
-        return {"stopped": "the process ended without an answer " + _ending(status)}
-    return {"reply": raw.decode(errors="replace")}
+    return replies, _ending(status) if why == ENDED else why
+
+
+ENDED = "ended"
+
+
+def write_all(descriptor: int, raw: bytes) -> None:
+    """Write all of `raw`."""
+    data = memoryview(raw)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def read_message(
+    descriptor: int, deadline: float, size: int, limits: dict[str, float]
+) -> tuple[bytes, str]:
+    """The next message of at most `size` bytes, or why there is none (`ENDED`: the process is gone)."""
+    raw, wanted = bytearray(), 4
+    while len(raw) < wanted:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return b"", f"stopped after {limits['check_seconds']:g} s"
+        chunk = os.read(descriptor, min(1 << 20, wanted - len(raw)))
+        if not chunk:
+            return b"", ENDED
+        raw += chunk
+        if wanted == 4 == len(raw):
+            wanted += struct.unpack(">I", raw)[0]
+            if wanted > size:
+                return b"", f"stopped: it returned more than {limits['reply_bytes'] / 1e6:g} MB"
+    return bytes(raw[4:]), ""
 
 
 def _ending(status: int) -> str:
+    text = "the process ended without an answer "
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        return text + "(it used more processor time than allowed)"
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return text + "(SIGKILL: more memory than allowed, or it ended itself)"
     if os.WIFSIGNALED(status):
-        return f"({signal.Signals(os.WTERMSIG(status)).name}: a crash, or more memory than allowed)"
-    return "(it called an exit function)"
-
-
-def read_bounded(descriptor: int, seconds: float, size: int) -> tuple[bytes, str]:
-    """All bytes until the end of the file, and the reason if a bound stopped the reading first."""
-    deadline = time.monotonic() + seconds
-    raw = bytearray()
-    while True:
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            return bytes(raw), f"stopped after {seconds:g} s"
-        chunk = os.read(descriptor, 1 << 16)
-        if not chunk:
-            return bytes(raw), ""
-        raw += chunk
-        if len(raw) > size:
-            return bytes(raw), f"stopped: it returned more than {size // 1_000_000} MB"
-
-
-def send(channel: socket.socket, message: dict[str, Any]) -> None:
-    """One message: its length in four bytes, then JSON."""
-    raw = json.dumps(message).encode()
-    channel.sendall(struct.pack(">I", len(raw)) + raw)
-
-
-def receive(channel: socket.socket) -> dict[str, Any] | None:
-    """The next message of the trusted side, None once it has closed the channel."""
-    header = channel.recv(4, socket.MSG_WAITALL)
-    if len(header) < 4:
-        return None
-    return json.loads(channel.recv(struct.unpack(">I", header)[0], socket.MSG_WAITALL))
-
-
-def main() -> None:
-    """Start from the descriptor and the limits that the trusted side gives on the command line."""
-    sys.argv, arguments = [""], sys.argv[1:]
-    channel = socket.socket(fileno=int(arguments[0]))
-    serve(channel, json.loads(arguments[1]))
+        return text + f"({signal.Signals(os.WTERMSIG(status)).name}: a crash)"
+    return text + "(it called an exit function)"

@@ -29,6 +29,7 @@ DTYPES = frozenset(
     ]
 )
 
+NAMES = {np.dtype(name): name for name in DTYPES}
 MAX_ARRAY_BYTES = 4_000_000
 MAX_AXES = 32
 
@@ -69,10 +70,12 @@ def encode(value: Any) -> Any:
 def _encode_array(array: np.ndarray) -> Any:
     if array.nbytes > MAX_ARRAY_BYTES:
         return {"foreign": f"array of shape {array.shape}, too large to return"[:100]}
-    if array.dtype.name not in DTYPES:
+    dtype = array.dtype.newbyteorder("=")
+    name = NAMES.get(dtype)
+    if name is None:
         return {"foreign": f"array of {array.dtype.name}"[:100]}
-    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-    return {"array": [array.dtype.name, list(array.shape), data]}
+    data = base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
+    return {"array": [name, list(array.shape), data]}
 
 
 def decode(tree: Any) -> Any:

@@ -1,0 +1,107 @@
+"""The warm parent: everything a notebook imports is loaded once; each hand-in is a fork of it.
+
+It imports and waits, nothing more, so that its forks are safe: no thread, no event loop, no parallel
+region. It holds no check, no solution and no secret, and runs nothing of a student's.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+import matplotlib.pyplot  # noqa: F401 - loaded for the students
+
+from . import confine
+from .channel import Channel
+from .serve import prepare, serve
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> None:
+    """Fork a hand-in's process for each request on the socket whose descriptor is the argument."""
+    sys.argv, arguments = [""], sys.argv[1:]
+    libc = ctypes.CDLL(None)
+    # A hand-in's process becomes a child of this one, which reaps it at once: until then its
+    # sandbox would not be gone.
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    control = socket.socket(fileno=int(arguments[0]))
+    shell = prepare()
+    wake_up = socket.socketpair()
+    for end in wake_up:
+        end.setblocking(False)
+    signal.set_wakeup_fd(wake_up[1].fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    gc.freeze()
+    control.sendall(b"!")
+    while True:
+        ready, _, _ = select.select([control, wake_up[0]], [], [])
+        if wake_up[0] in ready:
+            wake_up[0].recv(4096)
+            reap()
+        if control in ready:
+            raw, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 8)
+            if not raw:
+                return
+            request = json.loads(raw)
+            child = os.fork()
+            if child == 0:
+                start(shell, request, dict(zip(request["descriptors"], descriptors, strict=True)))
+            for descriptor in descriptors:
+                os.close(descriptor)
+            control.sendall(json.dumps(child).encode())
+
+
+def reap() -> None:
+    """Take leave of all children that have ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def start(shell: Any, request: dict[str, Any], descriptors: dict[str, int]) -> None:
+    """In the fork: become a hand-in's process and serve; it never returns."""
+    channel = Channel(descriptors["channel"], descriptors["channel"])
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        confined = "pid" in descriptors
+        if confined:
+            confine.join(descriptors, request["folder"], request["limits"]["disk_bytes"])
+            if os.fork():  # the namespace of processes begins with a child
+                os._exit(0)
+        os.setsid()  # its own group of processes; the scheduler shares the cores among such groups
+        # The same number wherever it came from, so that a limit on descriptors cannot cut it off.
+        os.dup2(descriptors["channel"], 3)
+        os.set_inheritable(3, False)
+        confine.close_all_but(3)
+        channel = Channel(3, 3)
+        go_home(request["folder"])
+        confine.set_limits(request["limits"], request["processes"])
+        if confined:
+            confine.drop_rights(request["user"])
+            confine.filter_system_calls()
+        gc.enable()
+        serve(channel, shell, request["limits"], request["seed"])
+    except BaseException as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        channel.send({"failed": f"{type(error).__name__}: {error} ({last.name})"})
+    finally:
+        os._exit(0)
+
+
+def go_home(folder: str) -> None:
+    """The hand-in's own folder is where it works and keeps its files."""
+    os.chdir(folder)
+    for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"):
+        os.environ[name] = folder
+    if (tempfile := sys.modules.get("tempfile")) is not None:
+        tempfile.tempdir = None
