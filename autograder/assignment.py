@@ -4,9 +4,10 @@ import importlib
 import io
 import re
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jupytext
@@ -17,9 +18,11 @@ from nbformat import NotebookNode
 from autograder.course import Course, CourseError
 from autograder.question import Case, Question, Reply
 from autograder.shell.inside import driver
+from autograder.shell.limits import Limits
 from autograder.shell.session import decode_reply
 
 MARKER = re.compile(r"""^\s*check\(["'](\w+)["']\)\s*$""", re.MULTILINE)
+ONE_AT_A_TIME = Lock()  # sys.stdout is the whole process's, and a worker may have several threads
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS\n?", re.DOTALL)
 
 
@@ -33,9 +36,102 @@ def flag(cell: NotebookNode, name: str) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get(name, False))
 
 
+def is_check(cell: NotebookNode) -> bool:
+    """Whether a cell holds checks only: it is graded and nobody's answer."""
+    return flag(cell, "grade") and not flag(cell, "solution")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What one assignment says, as data: all that grading a hand-in needs, wherever that happens.
+
+    `source` is the text of the instructor's MyST notebook, `release` that of the student's .ipynb. What is
+    worked out from them is kept with the object and left behind when it is sent to another process.
+    """
+
+    name: str
+    notebook: str
+    source: str
+    release: str
+
+    def __getstate__(self) -> dict[str, str]:
+        return {key.name: getattr(self, key.name) for key in fields(self)}
+
+    @cached_property
+    def solution(self) -> NotebookNode:
+        """The instructor's notebook."""
+        return jupytext.reads(self.source, fmt="md:myst")
+
+    @cached_property
+    def released(self) -> NotebookNode:
+        """The student's notebook as released; a CourseError where it is not yet."""
+        if not self.release:
+            raise CourseError(
+                f"{self.name} has not been released yet: run `autograder release {self.name}`."
+            )
+        return nbformat.reads(self.release, as_version=4)
+
+    @property
+    def module(self) -> str:
+        """The name of the module that holds the assignment's checks."""
+        return "autograder.checks." + re.sub(r"^\d+-", "", self.name).replace("-", "_")
+
+    @cached_property
+    def asked(self) -> list[str]:
+        """The names of the questions that the source asks; the checks are not imported for it."""
+        return MARKER.findall(self.source)
+
+    @cached_property
+    def questions(self) -> dict[str, Question]:
+        """The questions by name, from the assignment's module in `autograder.checks`."""
+        return {q.name: q for q in importlib.import_module(self.module).QUESTIONS}
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What a hand-in may use: `LIMITS` of the checks' module, or what all assignments have."""
+        return getattr(importlib.import_module(self.module), "LIMITS", Limits())
+
+    @cached_property
+    def checks(self) -> dict[str, Question]:
+        """The question that each automatically graded cell asks, by the cell's grade_id.
+
+        Raises CourseError where markers, points and questions do not agree.
+        """
+        found: dict[str, Question] = {}
+        for cell in self.solution.cells:
+            if not is_check(cell):
+                continue
+            names = MARKER.findall(cell.source)
+            if len(names) != 1 or names[0] not in self.questions:
+                raise CourseError(
+                    f"Cell {grade_id(cell)} of {self.name} needs one check(…) of a known question."
+                )
+            question = self.questions[names[0]]
+            if cell.metadata.nbgrader.points != question.points:
+                raise CourseError(
+                    f"Cell {grade_id(cell)} of {self.name} has {cell.metadata.nbgrader.points} points, "
+                    f"its checks {question.points:g}."
+                )
+            found[str(grade_id(cell))] = question
+        return found
+
+    def cells_to_run(self, notebook: NotebookNode) -> list["CellToRun | None"]:
+        """For each cell of a hand-in what to run, None for a cell that is not code.
+
+        Locked cells run as they were released, whatever the hand-in made of them.
+        """
+        return cells_to_run(notebook, self.released)
+
+
+@lru_cache(maxsize=8)
+def known(paper: Paper) -> Paper:
+    """The first paper equal to this one that the process met, with what it has worked out since."""
+    return paper
+
+
 @dataclass(frozen=True)
 class Assignment:
-    """An assignment of a course; `name` is its folder's name, such as `02-scores`."""
+    """Where an assignment of a course is; `name` is its folder's name, such as `02-scores`."""
 
     course: Course
     name: str
@@ -65,56 +161,32 @@ class Assignment:
         """The student's notebook."""
         return self.course.exercises / self.name / f"{self.notebook}.ipynb"
 
-    @cached_property
+    @property
+    def paper(self) -> Paper:
+        """What the assignment says now, as data; the release is empty text where there is none yet."""
+        release = self.release.read_text(encoding="utf-8") if self.release.exists() else ""
+        source = self.source.read_text(encoding="utf-8")
+        return known(Paper(self.name, self.notebook, source, release))
+
+    @property
     def solution(self) -> NotebookNode:
         """The instructor's notebook, read from its source."""
-        return jupytext.read(self.source)
+        return self.paper.solution
 
-    @cached_property
+    @property
     def released(self) -> NotebookNode:
         """The student's notebook as released."""
-        if not self.release.exists():
-            raise CourseError(
-                f"{self.name} has not been released yet: run `autograder release {self.name}`."
-            )
-        return nbformat.read(self.release, as_version=4)
+        return self.paper.released
 
-    @cached_property
+    @property
     def questions(self) -> dict[str, Question]:
-        """The questions by name, from the assignment's module in `autograder.checks`."""
-        module = "autograder.checks." + re.sub(r"^\d+-", "", self.name).replace("-", "_")
-        return {question.name: question for question in importlib.import_module(module).QUESTIONS}
+        """The questions by name."""
+        return self.paper.questions
 
-    @cached_property
+    @property
     def checks(self) -> dict[str, Question]:
-        """The question that each automatically graded cell asks, by the cell's grade_id.
-
-        Raises CourseError where markers, points and questions do not agree.
-        """
-        found: dict[str, Question] = {}
-        for cell in self.solution.cells:
-            if not flag(cell, "grade") or flag(cell, "solution"):
-                continue
-            names = MARKER.findall(cell.source)
-            if len(names) != 1 or names[0] not in self.questions:
-                raise CourseError(
-                    f"Cell {grade_id(cell)} of {self.name} needs one check(…) of a known question."
-                )
-            question = self.questions[names[0]]
-            if cell.metadata.nbgrader.points != question.points:
-                raise CourseError(
-                    f"Cell {grade_id(cell)} of {self.name} has {cell.metadata.nbgrader.points} points, "
-                    f"its checks {question.points:g}."
-                )
-            found[str(grade_id(cell))] = question
-        return found
-
-    def cells_to_run(self, notebook: NotebookNode) -> list["CellToRun | None"]:
-        """For each cell of a hand-in what to run, None for a cell that is not code.
-
-        Locked cells run as they were released, whatever the hand-in made of them.
-        """
-        return cells_to_run(notebook, self.released)
+        """The question that each automatically graded cell asks, by the cell's grade_id."""
+        return self.paper.checks
 
 
 class CellToRun(NamedTuple):
@@ -125,29 +197,42 @@ class CellToRun(NamedTuple):
 
 
 def cells_to_run(notebook: NotebookNode, released: NotebookNode) -> list[CellToRun | None]:
-    """See `Assignment.cells_to_run`; this needs the release only, which is all that a student has."""
+    """See `Paper.cells_to_run`; this needs the release only, which is all that a student has."""
     fixed = {grade_id(cell): cell for cell in released.cells if grade_id(cell)}
     found: list[CellToRun | None] = []
     for cell in notebook.cells:
         own = fixed.get(grade_id(cell), cell)
         source = own.source if flag(own, "locked") else cell.source
-        is_check = flag(own, "grade") and not flag(own, "solution")
         is_code = own.cell_type == "code"
-        found.append(CellToRun(HIDDEN.sub("", source), not is_check) if is_code else None)
+        found.append(CellToRun(HIDDEN.sub("", source), not is_check(own)) if is_code else None)
     return found
 
 
 class Reference:
-    """The instructor's solution, run once in this process; it says what a right reply is."""
+    """The instructor's solution, run once in this process; it says what a right reply is.
 
-    def __init__(self, assignment: Assignment) -> None:
+    Raises CourseError where the solution itself raises.
+    """
+
+    def __init__(self, paper: Paper) -> None:
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         transform = TransformerManager().transform_cell
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            for cell in assignment.solution.cells:
-                if cell.cell_type == "code":
+        for cell in paper.solution.cells:
+            if cell.cell_type != "code":
+                continue
+            try:
+                with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                     text = transform(HIDDEN.sub("", cell.source))
-                    exec(compile(text, str(assignment.source), "exec"), self.namespace)
+                    code = compile(text, f"{paper.name}/{paper.notebook}", "exec")
+                    # As in a hand-in, a check binds no name: nothing depends on it.
+                    exec(code, dict(self.namespace) if is_check(cell) else self.namespace)
+            except Exception as error:
+                where = grade_id(cell) or cell.source.strip().partition("\n")[0][:60]
+                why = (str(error).strip() or "no message").splitlines()[0]
+                raise CourseError(
+                    f"The solution of {paper.name} does not run ({where}: {type(error).__name__}: {why}): "
+                    f"put it right, nothing can be graded before."
+                ) from error
 
     def replies(self, question: Question, cases: list[Case]) -> list[Reply]:
         """The right replies to the cases."""
@@ -156,6 +241,10 @@ class Reference:
 
 def replies(namespace: dict[str, Any], question: Question, cases: list[Case]) -> list[Reply]:
     """What the function of a question, found in a trusted namespace, replies to the cases."""
-    requests = (case.request(question.name, question.library) for case in cases)
-    with redirect_stdout(io.StringIO()):
+    return answers(namespace, [case.request(question.name, question.library) for case in cases])
+
+
+def answers(namespace: dict[str, Any], requests: list[dict[str, Any]]) -> list[Reply]:
+    """What a trusted namespace replies to the driver's requests."""
+    with ONE_AT_A_TIME, redirect_stdout(io.StringIO()):
         return [decode_reply(driver.call(namespace, request)) for request in requests]

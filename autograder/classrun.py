@@ -1,22 +1,43 @@
-"""Grade a class: hand-ins in parallel, then the gradebook, one student at a time; nothing done twice."""
+"""Grade a class: hand-ins in parallel, then the gradebook, one student at a time; nothing done twice.
 
+What is done for a student is put down in one order: the record, the gradebook, the autograded notebook, the
+journal. Killed anywhere in between, the next run does that student again and comes to the same end.
+"""
+
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-import nbformat
-from joblib import Parallel, delayed
-from nbformat import NotebookNode
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.utils import parse_utc
 
-from autograder.assignment import Assignment
-from autograder.course import Course, CourseError
-from autograder.grading import Record, entry, grade, keep, kept
-from autograder.handin import read_notebook
+from autograder.assignment import Assignment, Paper, known
+from autograder.autograded import autograded, to_text, written_answers
+from autograder.changes import digest, whole_version
+from autograder.course import CourseError
+from autograder.gradebook import Entry, GradebookError, Writer
+from autograder.grading import NobodyGraded, Task, grade_notebook, seeds_for
+from autograder.handin import read_bytes
+from autograder.journal import Done, Journal
+from autograder.record import Record
 from autograder.release import check_release, nbgrader_api, succeed
+from autograder.store import read_text, record_path, task_for, write_whole
+from autograder.workers import each
 
-Progress = Callable[[], None]  # called once for each student who is done
+READ_ONLY = 0o444  # as nbgrader leaves what it has autograded
+
+
+class Watch:
+    """Who is told how a class run goes; this one takes no notice."""
+
+    def started(self, student: str) -> None:
+        """A worker has got the student's hand-in."""
+
+    def finished(self, student: str, problem: str = "") -> None:
+        """The student is done, or cannot be graded."""
 
 
 @dataclass
@@ -26,6 +47,26 @@ class ClassResult:
     graded: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What a worker gives back of one hand-in; texts as they are written to disk."""
+
+    record: str
+    notebook: str
+    scores: dict[str, float]
+    written: dict[str, bool]
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """One student's hand-in as it lies in the class's folder. `key` is a hash of all that decides its grade."""
+
+    student: str
+    content: bytes
+    timestamp: datetime | None
+    key: str
 
 
 def hand_ins(assignment: Assignment) -> dict[str, Path]:
@@ -39,115 +80,220 @@ def hand_ins(assignment: Assignment) -> dict[str, Path]:
     return found
 
 
-def grade_class(assignment: Assignment, jobs: int, progress: Progress) -> ClassResult:
-    """Grade every hand-in of an assignment. One that cannot be graded is listed and stops nobody."""
+def grade_class(
+    assignment: Assignment,
+    jobs: int = -1,
+    watch: Watch | None = None,
+    dask: str = "",
+    force: bool = False,
+    sandbox: str = "bwrap",
+) -> ClassResult:
+    """Grade every hand-in of an assignment that is not graded yet as it is, or all of them with `force`.
+
+    One that cannot be graded is listed and stops nobody. Raises CourseError where none can be.
+    """
     folders = hand_ins(assignment)
-    check_release(assignment)
-    result = ClassResult()
-    waiting = []
-    for student, folder in folders.items():
+    watch = watch or Watch()
+    with ExitStack() as stack:
+        writer = _writer(assignment, stack)
+        journal = stack.enter_context(Journal(_folder(assignment) / "journal.jsonl"))
+        run = ClassRun(assignment, writer, journal, watch, force, sandbox)
+        for student, graded in each(work, run.tasks(folders), jobs, dask, watch.started):
+            run.take_in(student, graded)
+    write_whole(_problems_file(assignment), json.dumps(run.result.problems, indent=1).encode())
+    return run.result
+
+
+def _writer(assignment: Assignment, stack: ExitStack) -> Writer:
+    """The gradebook, once it is sure that it knows the assignment as the source has it."""
+    stamp = _folder(assignment) / "released"
+    checked = whole_version(assignment.paper)
+    fresh = read_text(stamp) != checked
+    if fresh:
+        check_release(assignment)
+        write_whole(stamp, checked.encode())
+    try:
+        return stack.enter_context(_open(assignment))
+    except GradebookError:
+        raise
+    except CourseError:
+        if fresh:
+            raise
+        check_release(
+            assignment
+        )  # a gradebook that was put aside: this enters the assignment again
+        return stack.enter_context(_open(assignment))
+
+
+def _open(assignment: Assignment) -> Writer:
+    return Writer(assignment.course, assignment.name, assignment.notebook)
+
+
+class ClassRun:
+    """The part of a class run that knows the class's folder; it alone writes."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        writer: Writer,
+        journal: Journal,
+        watch: Watch,
+        force: bool,
+        sandbox: str,
+    ) -> None:
+        self.result = ClassResult()
+        self._assignment, self._paper = assignment, assignment.paper
+        self._writer, self._journal, self._watch = writer, journal, watch
+        self._force, self._sandbox = force, sandbox
+        self._version = whole_version(self._paper)
+        self._entered = writer.complete()
+        self._waiting: dict[str, HandIn] = {}
+
+    def tasks(self, folders: dict[str, Path]) -> Iterator[tuple[str, Task]]:
+        """The tasks of all students who are not done; the others are counted on the way."""
+        for student, folder in folders.items():
+            try:
+                hand_in = self._read(student, folder)
+            except CourseError as error:
+                self._problem(student, str(error))
+                continue
+            if not self._force and self._is_done(hand_in):
+                self.result.unchanged.append(student)
+                self._watch.finished(student)
+                continue
+            self._waiting[student] = hand_in
+            yield (
+                student,
+                task_for(
+                    self._assignment,
+                    self._paper,
+                    student,
+                    hand_in.content,
+                    self._sandbox,
+                    self._force,
+                ),
+            )
+
+    def take_in(self, student: str, graded: Graded | Exception) -> None:
+        """Put down what a worker found; a CourseError is that student's, whatever else the class's."""
+        hand_in = self._waiting.pop(student)
+        if isinstance(graded, NobodyGraded):
+            raise graded
+        if isinstance(graded, Exception):
+            told = isinstance(graded, CourseError)
+            why = str(graded) if told else f"{type(graded).__name__}: {graded}"
+            self._problem(student, why if told else f"it could not be graded ({why})")
+            return
+        path = record_path(self._assignment, student)
+        write_whole(path, graded.record.encode())
         try:
-            notebook = read_notebook(folder / f"{assignment.notebook}.ipynb")
+            self._writer.enter(Entry(student, hand_in.timestamp, graded.scores, graded.written))
+        except GradebookError:
+            raise
         except CourseError as error:
-            result.problems[student] = str(error)
-            progress()
-            continue
-        if record := kept(assignment, student, notebook):
-            _enter(assignment, student, record, result)
-            progress()
-        else:
-            waiting.append(delayed(_work)(assignment.course, assignment.name, student, notebook))
-    for student, record in Parallel(n_jobs=jobs, return_as="generator_unordered")(waiting):
-        if isinstance(record, str):
-            result.problems[student] = record
-        else:
-            keep(assignment, student, record)
-            _enter(assignment, student, record, result)
-        progress()
-    _keep_problems(assignment, result.problems)
-    return result
+            self._problem(student, str(error))
+            return
+        target = self._autograded(student)
+        write_whole(target, graded.notebook.encode(), READ_ONLY)
+        self._journal.add(Done(student, hand_in.key, _hash(path), _hash(target)))
+        self.result.graded.append(student)
+        self._watch.finished(student)
 
+    def _problem(self, student: str, why: str) -> None:
+        self.result.problems[student] = why
+        self._watch.finished(student, why)
 
-def _work(
-    course: Course, name: str, student: str, notebook: NotebookNode
-) -> tuple[str, Record | str]:
-    """In a worker process: a notebook in, a record out; or why there is none."""
-    try:
-        return student, grade(Assignment(course, name), student, notebook)
-    except Exception as error:  # whatever one hand-in does to the grader, the class goes on
-        return student, f"it could not be graded ({type(error).__name__}: {error})"
+    def _read(self, student: str, folder: Path) -> HandIn:
+        if not student.isprintable():
+            raise CourseError("no student has such a name: rename the folder.")
+        content = read_bytes(folder / f"{self._assignment.notebook}.ipynb")
+        timestamp = read_text(folder / "timestamp.txt").strip()
+        seeds = seeds_for(self._assignment.course.secret, student, self._paper)
+        key = digest(hashlib.sha256(content).hexdigest(), timestamp, seeds, self._version)
+        return HandIn(student, content, _time(timestamp), key)
 
-
-def _enter(assignment: Assignment, student: str, record: Record, result: ClassResult) -> None:
-    """Bring one student's autograded notebook and gradebook entry up to date, through nbgrader."""
-    if _entered(assignment, student) == entry(assignment, student, record):
-        result.unchanged.append(student)
-        return
-    try:
-        api = nbgrader_api(assignment.course)
-        succeed(
-            api.autograde(assignment.name, student, force=True), "nbgrader could not take it in"
+    def _is_done(self, hand_in: HandIn) -> bool:
+        student = hand_in.student
+        done = self._journal.get(student)
+        return (
+            done is not None
+            and done.key == hand_in.key
+            and student in self._entered
+            and hand_in.timestamp in (None, self._entered[student])
+            and done.record == _hash(record_path(self._assignment, student))
+            and done.notebook == _hash(self._autograded(student))
         )
-        result.graded.append(student)
+
+    def _autograded(self, student: str) -> Path:
+        folder = self._assignment.course.step("autograded") / student / self._assignment.name
+        return folder / f"{self._assignment.notebook}.ipynb"
+
+
+def work(task: Task) -> Graded | Exception:
+    """In a worker: a task in, all that is to be written out; or why there is nothing."""
+    try:
+        notebook = task.notebook()
+        record = grade_notebook(task, notebook)
+        paper = known(task.paper)
+        done = autograded(notebook, paper, record)
+        return Graded(
+            record.to_json(), to_text(done), scores(paper, record), written_answers(done, paper)
+        )
     except CourseError as error:
-        result.problems[student] = str(error)
+        return error
+    except Exception as error:  # whatever one hand-in does to the grader, the class goes on
+        return CourseError(f"it could not be graded ({type(error).__name__}: {error})")
 
 
-def _entered(assignment: Assignment, student: str) -> str | None:
-    """What was entered for a student (see `grading.entry`), None when the gradebook holds nothing."""
-    path = (
-        assignment.course.step("autograded")
-        / student
-        / assignment.name
-        / f"{assignment.notebook}.ipynb"
-    )
-    with Gradebook(assignment.course.database_url, "attention") as gradebook:
-        try:
-            submission = gradebook.find_submission(assignment.name, student)
-        except MissingEntry:
-            return None
-        if any(
-            grade.auto_score is None and grade.cell.cell_type == "code"
-            for n in submission.notebooks
-            for grade in n.grades
-        ):
-            return None
-    if not path.exists():
-        return None
-    return nbformat.read(path, as_version=4).metadata.get("autograder", {}).get("entry")
+def scores(paper: Paper, record: Record) -> dict[str, float]:
+    """The points of each checked cell, by its grade_id."""
+    return {cell: record.verdicts[q.name].score for cell, q in paper.checks.items()}
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return parse_utc(text) if text else None
+    except ValueError as error:
+        raise CourseError(
+            f"its timestamp.txt says “{text[:40]}”: write a time such as 2026-01-31 23:59:00 UTC."
+        ) from error
+
+
+def _hash(path: Path) -> str:
+    """A hash of a file; of nothing where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _folder(assignment: Assignment) -> Path:
+    return _problems_file(assignment).parent
 
 
 def _problems_file(assignment: Assignment) -> Path:
     return assignment.course.record(assignment.name, "", "problems")
 
 
-def _keep_problems(assignment: Assignment, problems: dict[str, str]) -> None:
-    path = _problems_file(assignment)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(problems, indent=1))
-
-
 def problems(assignment: Assignment) -> dict[str, str]:
-    """Hand-ins of the last run that could not be graded, with the reason."""
-    path = _problems_file(assignment)
-    return json.loads(path.read_text()) if path.exists() else {}
+    """Hand-ins of the last run that could not be graded, with the reason; damaged records too."""
+    try:
+        found = json.loads(read_text(_problems_file(assignment)) or "{}")
+    except ValueError:
+        found = {}
+    damaged = "its record is damaged: run `autograder grade` again"
+    return {student: damaged for student, record in _records(assignment) if record is None} | found
 
 
 def records(assignment: Assignment) -> dict[str, Record]:
-    """The records of all graded students."""
-    course = assignment.course
-    paths = {
-        student: course.record(assignment.name, student, assignment.notebook)
-        for student in course.hand_ins(assignment.name)
-    }
-    return {
-        student: Record.from_json(path.read_text())
-        for student, path in paths.items()
-        if path.exists()
-    }
+    """The records of all graded students, but for damaged ones (see `problems`)."""
+    return {student: record for student, record in _records(assignment) if record}
 
 
-def feedback(assignment: Assignment, progress: Progress) -> int:
+def _records(assignment: Assignment) -> Iterator[tuple[str, Record | None]]:
+    for student in assignment.course.hand_ins(assignment.name):
+        if text := read_text(record_path(assignment, student)):
+            yield student, Record.from_json(text)
+
+
+def feedback(assignment: Assignment, progress: Callable[[], None]) -> int:
     """Write the feedback pages that are older than the grades they show; returns how many were written."""
     course = assignment.course
     graded = sorted(

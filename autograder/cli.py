@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autograder.course import Course, CourseError
+from autograder.shell.sandbox import SANDBOXES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,15 +40,26 @@ ClassFolder = Annotated[
         help="The class's folder, with submitted/<student>/<assignment>/; class/ by default.",
     ),
 ]
+Sandbox = StrEnum("Sandbox", SANDBOXES)
+Gradebook = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The gradebook's database, such as postgresql://host/grades; gradebook.db in the class's folder by "
+        "default.",
+    ),
+]
 
 
 @app.command()
-def release(names: Names = None, class_folder: ClassFolder = None) -> None:
+def release(
+    names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
+) -> None:
     """Make the student's notebooks in exercises/ from the sources in solutions/."""
     from autograder.release import assignments
     from autograder.release import release as release_one
 
-    for assignment in assignments(Course.find(class_folder), names or []):
+    for assignment in assignments(Course.find(class_folder, gradebook), names or []):
         changed = release_one(assignment)
         _say(
             f"{assignment.name}: {'written to' if changed else 'unchanged in'} {_short(assignment.release)}"
@@ -73,15 +86,25 @@ def grade(
     jobs: Annotated[
         int, typer.Option(min=-1, help="Hand-ins graded at a time; -1 is one per core.")
     ] = -1,
+    dask: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Grade on the workers of this Dask scheduler instead."
+        ),
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Grade again also what has not changed.")
+    ] = False,
+    sandbox: Annotated[
+        Sandbox, typer.Option(help="What student code runs in; none gives it your rights.")
+    ] = Sandbox.bwrap,
+    gradebook: Gradebook = None,
 ) -> None:
     """Grade all hand-ins of a class into its gradebook.
 
-    What has not changed since the last run costs nothing. A hand-in that cannot be graded is named with
-    the reason, stops nobody, and makes the command end with status 1.
-
-    Student code runs in processes of its own but, for now, without a sandbox: it has your rights.
+    What has not changed since the last run costs nothing; stopped or killed, the same command goes on. A
+    hand-in that cannot be graded is named with the reason, stops nobody, and makes the command end with status 1.
     """
-    from autograder.classrun import grade_class, hand_ins
     from autograder.release import assignments
 
     if not jobs:
@@ -89,37 +112,53 @@ def grade(
             "--jobs 0 would grade nobody: give a number from 1, or -1 for one per core."
         )
     problems = 0
-    for assignment in _with_hand_ins(
-        assignments(Course.find(class_folder), names or []), bool(names)
-    ):
-        with _progress(f"grading {assignment.name}", len(hand_ins(assignment))) as advance:
-            try:
-                result = grade_class(assignment, jobs, advance)
-            except KeyboardInterrupt:
-                raise CourseError(
-                    "Stopped. What is graded is kept; the same command goes on from here."
-                ) from None
-        _say(
-            f"{assignment.name}: {len(result.graded)} graded, {len(result.unchanged)} unchanged, "
-            f"{len(result.problems)} need you; gradebook {_short(assignment.course.class_folder / 'gradebook.db')}"
-        )
-        for student, problem in sorted(result.problems.items()):
-            _say(f"{student}: {problem}", err)
-        problems += len(result.problems)
+    course = Course.find(class_folder, gradebook)
+    for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
+        try:
+            problems += _grade(assignment, sandbox.value, jobs=jobs, dask=dask, force=force)
+        except KeyboardInterrupt:
+            _say("Stopped. What is graded is kept; the same command goes on from here.", err)
+            raise typer.Exit(130) from None
     if problems:
         raise typer.Exit(1)
 
 
+def _grade(assignment: Any, sandbox: str, **options: Any) -> int:
+    """Grade one assignment and say what came of it; returns how many need the instructor."""
+    from autograder.classrun import grade_class, hand_ins
+    from autograder.gradebook import place
+    from autograder.grading import NoSandbox
+    from autograder.progress import watch
+    from autograder.sample import is_sample
+
+    try:
+        with watch(f"grading {assignment.name}", len(hand_ins(assignment)), err) as told:
+            result = grade_class(assignment, watch=told, sandbox=sandbox, **options)
+    except NoSandbox as error:
+        if not is_sample(assignment):
+            raise
+        _say(f"{error} This is the sample class: it is graded under limits only.", err)
+        return _grade(assignment, "none", **options)
+    _say(
+        f"{assignment.name}: {len(result.graded)} graded, {len(result.unchanged)} unchanged, "
+        f"{len(result.problems)} need you; gradebook {place(assignment.course)}"
+    )
+    for student, problem in sorted(result.problems.items()):
+        _say(f"{student}: {problem}", err)
+    return len(result.problems)
+
+
 @app.command()
-def feedback(names: Names = None, class_folder: ClassFolder = None) -> None:
+def feedback(
+    names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
+) -> None:
     """Write each student's feedback page from the graded hand-ins."""
     from autograder.classrun import feedback as write_feedback
     from autograder.classrun import hand_ins
     from autograder.release import assignments
 
-    for assignment in _with_hand_ins(
-        assignments(Course.find(class_folder), names or []), bool(names)
-    ):
+    course = Course.find(class_folder, gradebook)
+    for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
         with _progress(f"feedback {assignment.name}", len(hand_ins(assignment))) as advance:
             written = write_feedback(assignment, advance)
         _say(
@@ -134,25 +173,27 @@ def export(
     to: Annotated[
         Path | None, typer.Option(help="The CSV file; grades.csv in the class's folder by default.")
     ] = None,
+    gradebook: Gradebook = None,
 ) -> None:
     """Write the grades as a CSV file, one row per student and assignment, one column per question."""
     from autograder.report.export import export_grades
 
-    course = Course.find(class_folder)
+    course = Course.find(class_folder, gradebook)
     target = to or course.class_folder / "grades.csv"
     export_grades(course, [course.check_assignment(name) for name in names or []], target)
     _say(f"grades: {_short(target)}")
 
 
 @app.command()
-def report(names: Names = None, class_folder: ClassFolder = None) -> None:
+def report(
+    names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
+) -> None:
     """Write the class report: what the class did not understand, question by question."""
     from autograder.release import assignments
     from autograder.report.classreport import write_report
 
-    for assignment in _with_hand_ins(
-        assignments(Course.find(class_folder), names or []), bool(names)
-    ):
+    course = Course.find(class_folder, gradebook)
+    for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
         _say(f"{assignment.name}: report {_short(write_report(assignment))}")
 
 

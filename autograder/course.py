@@ -4,14 +4,18 @@ import difflib
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from traitlets.config import Config
+from traitlets.config import Config, PyFileConfigLoader
 
+COURSE_ID = "attention"  # nbgrader's name of the course, in its gradebook
 CONFIG_NAME = "nbgrader_config.py"
 CLASS_VARIABLE = "AUTOGRADER_CLASS"  # the class folder, for nbgrader's own commands
+GRADEBOOK_VARIABLE = "AUTOGRADER_GRADEBOOK"  # the gradebook's URL, for nbgrader's own commands
 STEPS = ("submitted", "autograded", "feedback")
 
 
@@ -26,21 +30,57 @@ def sync(source: Path) -> None:
     command(["--quiet", "--sync", str(source)])
 
 
+def checked_url(text: str) -> str:
+    """The URL of a gradebook as SQLAlchemy and nbgrader take it; a CourseError shows nothing of a bad one."""
+    from sqlalchemy.engine import make_url  # slow to import, and needed for an own URL only
+    from sqlalchemy.exc import ArgumentError
+
+    shape = "postgresql://user:password@host/database or sqlite:////folder/gradebook.db"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise CourseError(
+            f"The gradebook's address is not a database URL: write it as {shape}."
+        ) from None
+    kind = url.drivername.partition("+")[0]
+    if kind not in ("postgresql", "postgres", "sqlite"):
+        raise CourseError(f"The gradebook's kind of database is not known here: write {shape}.")
+    if "@" in (url.host or ""):  # the rest of a password, which a message of the driver would show
+        raise CourseError("The gradebook's URL has an @ too many: write one in a password as %40.")
+    if kind == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise CourseError(f"The gradebook's URL names no file: write {shape}.")
+        url = url.set(database=str(Path(url.database).resolve()))  # nbgrader changes the directory
+    elif url.drivername in ("postgresql", "postgres"):  # SQLAlchemy's own choice differs by version
+        url = url.set(drivername="postgresql+psycopg")
+    return url.render_as_string(hide_password=False)
+
+
 @dataclass(frozen=True)
 class Course:
     """A course's folder (sources and releases) and a class's folder (hand-ins, grades, feedback)."""
 
     root: Path
     class_folder: Path
+    gradebook: str = field(default="", repr=False)  # a URL, which may hold a password
 
     @classmethod
-    def find(cls, class_folder: Path | None = None, start: Path | None = None) -> "Course":
-        """The course around `start` (the working directory), with the class folder `class/` by default."""
+    def find(
+        cls,
+        class_folder: Path | None = None,
+        gradebook: str | None = None,
+        start: Path | None = None,
+    ) -> "Course":
+        """The course around `start` (the working directory), with the class folder `class/` by default.
+
+        `gradebook` is the URL of its database, by default gradebook.db in the class folder.
+        """
         start = (start or Path.cwd()).resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG_NAME).is_file():
                 chosen = class_folder or os.environ.get(CLASS_VARIABLE) or folder / "class"
-                return cls(folder, Path(chosen).resolve())
+                url = gradebook or os.environ.get(GRADEBOOK_VARIABLE, "")
+                return cls(folder, Path(chosen).resolve(), url and checked_url(url))
         raise CourseError(
             f"No {CONFIG_NAME} in {start} or above it: run the command inside the course's folder."
         )
@@ -62,7 +102,7 @@ class Course:
     @property
     def database_url(self) -> str:
         """nbgrader's gradebook of this class."""
-        return f"sqlite:///{self.class_folder / 'gradebook.db'}"
+        return self.gradebook or f"sqlite:///{self.class_folder / 'gradebook.db'}"
 
     def record(self, assignment: str, student: str, notebook: str) -> Path:
         """Where the result of grading one notebook is kept."""
@@ -106,6 +146,34 @@ class Course:
             if path.is_dir()
         }
 
+    @property
+    def nbgrader_config(self) -> Config:
+        """What nbgrader's own commands run with: the course's nbgrader_config.py, for this class."""
+        with self._environment():
+            try:
+                return PyFileConfigLoader(CONFIG_NAME, path=str(self.root)).load_config()
+            except CourseError:
+                raise
+            except Exception as error:
+                raise CourseError(
+                    f"{self.root / CONFIG_NAME} cannot be read ({type(error).__name__}: {error}): correct it."
+                ) from error
+
+    @contextmanager
+    def _environment(self) -> Iterator[None]:
+        """The variables from which nbgrader_config.py finds this class."""
+        wanted = {CLASS_VARIABLE: str(self.class_folder), GRADEBOOK_VARIABLE: self.gradebook}
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
     def configure(self, config: Config) -> Config:
         """Write this course into nbgrader's configuration, the grader's own steps included.
 
@@ -117,7 +185,7 @@ class Course:
             os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", os.defpath)
 
         directory = config.CourseDirectory
-        directory.course_id = "attention"
+        directory.course_id = COURSE_ID
         directory.root = str(self.root)
         directory.source_directory = str(self.solutions.relative_to(self.root))
         directory.release_directory = str(self.exercises.relative_to(self.root))

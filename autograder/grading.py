@@ -1,127 +1,142 @@
-"""Grade one notebook: a notebook in, a record out. No gradebook and no verdict from the student.
+"""Grade one notebook: a notebook in, a record out. No disk, no gradebook and no verdict from the student.
 
-`grade` is what a class run calls in parallel and what nbgrader's own path calls once.
+`grade` is what a class run calls in parallel, here or on other machines, and what nbgrader's own path calls.
 """
 
-import hashlib
-import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from nbformat import NotebookNode
 
-from autograder.assignment import Assignment, CellToRun, Reference
-from autograder.course import Course
-from autograder.question import Case, Question, Reply, seed_for
-from autograder.shell.inside.wire import WireError, plain
+from autograder.assignment import CellToRun, Paper, Reference, answers, known
+from autograder.changes import engine_version, fingerprints
+from autograder.course import CourseError
+from autograder.handin import parse
+from autograder.judge import failure
+from autograder.question import Question, seed_for
+from autograder.record import CellRun, Record, bounded
+from autograder.shell.inside.wire import WireError
 from autograder.shell.limits import Limits
+from autograder.shell.sandbox import available
 from autograder.shell.session import Session, Stopped
-from autograder.verdict import AspectResult, Verdict, decide
-
-LIMITS = Limits()
-SHOWN_BYTES = 400_000
-SHOWN_OUTPUTS = 200
-SHOWN_TEXTS = ("output_type", "name", "text", "ename", "evalue")
-SHOWN_MIMES = ("text/plain", "image/png")
-ENGINE = Path(__file__).parent
-DECIDING = ("assignment.py", "grading.py", "judge.py", "question.py", "verdict.py", "shell/**/*.py")
+from autograder.shell.warm import NotStarted
+from autograder.verdict import Verdict, decide
 
 
-@dataclass
-class CellRun:
-    """What one code cell did: its outputs (reduced by `bounded`), and why it was stopped, if it was."""
-
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    success: bool = False
-    stopped: str = ""
+class GraderFault(CourseError):
+    """A check or the solution failed on a student's inputs, through nothing the student did."""
 
 
-@dataclass
-class Record:
-    """The result of grading one notebook. `cells` has one entry per cell, None for text cells."""
-
-    fingerprint: str
-    seconds: float
-    cells: list[CellRun | None]
-    verdicts: dict[str, Verdict]
-
-    def to_json(self) -> str:
-        """As text; `from_json` gives the same record back."""
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Record":
-        """The record of a text that `to_json` made."""
-        data = json.loads(text)
-        data["cells"] = [cell and CellRun(**cell) for cell in data["cells"]]
-        for name, verdict in data["verdicts"].items():
-            aspects = [AspectResult(**aspect) for aspect in verdict.pop("aspects")]
-            data["verdicts"][name] = Verdict(**verdict, aspects=aspects)
-        return cls(**{key.name: data[key.name] for key in fields(cls)})
+class NobodyGraded(CourseError):
+    """What keeps every hand-in from being graded: the solution does not run, or the grader is another."""
 
 
-def fingerprint(
-    assignment: Assignment, student: str, notebook: NotebookNode, limits: Limits
-) -> str:
-    """A hash of all that decides the record: the hand-in, the checks, the solution, the grader, the seed."""
-    decisive = [
-        assignment.cells_to_run(notebook),
-        _engine_version(),
-        _digest(assignment),
-        seed_for(assignment.course.secret, student, assignment.name, ""),
-        asdict(limits),
-    ]
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+class NoSandbox(NobodyGraded):
+    """The sandbox that student code was to run in does not work on this machine."""
 
 
-@cache
-def _engine_version() -> str:
-    files = sorted(path for pattern in (*DECIDING, "checks/*.py") for path in ENGINE.glob(pattern))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs to grade one hand-in, as data: it has no course, no class and no secret.
 
-
-@cache
-def _reference(root: Path, name: str, source: str) -> Reference:
-    """The reference of an assignment whose source has this digest; a process may outlive a source."""
-    return Reference(Assignment(Course(root, root), name))
-
-
-def _digest(assignment: Assignment) -> str:
-    return hashlib.sha256(assignment.source.read_bytes()).hexdigest()
-
-
-def grade(
-    assignment: Assignment, student: str, notebook: NotebookNode, limits: Limits = LIMITS
-) -> Record:
-    """Run the notebook's cells, ask every question, and decide.
-
-    Each check is asked once, after the last cell: what counts is the student's finished state.
+    `seeds` has one seed by question, and by "" that of the cells. `earlier` is the text of an earlier record:
+    verdicts in it that nothing has changed since are taken over. `engine` is the caller's version. Without
+    `limits` the assignment's own hold.
     """
-    started = time.monotonic()
-    reference = _reference(assignment.course.root, assignment.name, _digest(assignment))
-    session, cells = run_cells(assignment.cells_to_run(notebook), limits)
-    verdicts = {}
+
+    student: str
+    handed_in: bytes
+    paper: Paper
+    seeds: Mapping[str, int]
+    sandbox: str
+    engine: str
+    earlier: str = ""
+    limits: Limits | None = None
+
+    def notebook(self) -> NotebookNode:
+        """What was handed in, read anew; a CourseError where it is no notebook."""
+        return parse(
+            self.handed_in, f"{self.student}/{self.paper.name}/{self.paper.notebook}.ipynb"
+        )
+
+
+def seeds_for(secret: str, student: str, paper: Paper) -> dict[str, int]:
+    """The seeds of a student's task (see `Task`)."""
+    return {name: seed_for(secret, student, paper.name, name) for name in ("", *paper.asked)}
+
+
+@lru_cache(maxsize=8)
+def reference(paper: Paper) -> Reference:
+    """The instructor's solution, run once in this process; NobodyGraded where it fails."""
     try:
-        for question in assignment.checks.values():
-            cases = question.draw(
-                seed_for(assignment.course.secret, student, assignment.name, question.name)
-            )
-            got = ask(session, question, cases)
-            verdicts[question.name] = decide(
-                question, cases, reference.replies(question, cases), got
-            )
-    finally:
-        session.close()
-    seconds = time.monotonic() - started
-    return Record(fingerprint(assignment, student, notebook, limits), seconds, cells, verdicts)
+        return Reference(paper)
+    except CourseError as error:
+        raise NobodyGraded(str(error)) from error
+
+
+def grade(task: Task) -> Record:
+    """Run the notebook's cells, ask every question whose verdict is not known, and decide.
+
+    Each check is asked once, after the last cell: what counts is the student's finished state. Raises
+    CourseError where the hand-in is no notebook, GraderFault where a check or the solution fails.
+    """
+    return grade_notebook(task, task.notebook())
+
+
+def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
+    """`grade` for a notebook that is read already."""
+    started = time.monotonic()
+    if task.engine != engine_version():
+        raise NobodyGraded(
+            "A worker has another version of the grader, of Python, NumPy or PyTorch than this command: "
+            "install the same on both and start the worker again."
+        )
+    paper = known(task.paper)
+    limits = task.limits or paper.limits
+    to_run = paper.cells_to_run(notebook)
+    run, asked = fingerprints(paper, to_run, task.seeds, limits)
+    earlier = Record.from_json(task.earlier) if task.earlier else None
+    if earlier and (earlier.run, earlier.asked) == (run, asked):
+        return earlier
+    verdicts = {
+        name: earlier.verdicts[name]
+        for name in asked
+        if earlier and earlier.asked.get(name) == asked[name]
+    }
+    reference(paper)
+    session, cells = run_cells(to_run, limits, task.sandbox, task.seeds[""])
+    with session:
+        for question in paper.checks.values():
+            if question.name not in verdicts:
+                seed = task.seeds[question.name]
+                verdicts[question.name] = examine(session, paper, question, seed)
+    ordered = {name: verdicts[name] for name in asked}
+    return Record(run, asked, time.monotonic() - started, cells, ordered)
+
+
+def examine(session: Session, paper: Paper, question: Question, seed: int) -> Verdict:
+    """Ask one question of the student's finished state and decide; GraderFault where a check fails."""
+    solution = reference(paper)
+    try:
+        cases = question.draw(seed)
+        requests = [case.request(question.name, question.library) for case in cases]
+        expected = answers(solution.namespace, requests)
+        for case, reply in zip(cases, expected, strict=True):
+            if fault := failure(reply):
+                why = f"in case “{case.name}” the solution itself has no value: {fault.sentence} {fault.got}"
+                raise RuntimeError(why)
+        return decide(question, cases, expected, session.ask(requests))
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise GraderFault(
+            f"a fault of the grader, not of the student: question {question.name}: {reason}"
+        ) from error
 
 
 def run_cells(
-    cells: Sequence[CellToRun | None], limits: Limits
+    cells: Sequence[CellToRun | None], limits: Limits, sandbox: str = "bwrap", seed: int = 0
 ) -> tuple[Session, list[CellRun | None]]:
     """Run code cells in order, as a notebook does after "run all" with errors allowed.
 
@@ -132,7 +147,7 @@ def run_cells(
     deadline = time.monotonic() + limits.notebook_seconds
     runs: list[CellRun | None] = [None] * len(cells)
     while True:
-        session = Session(limits)
+        session = _start(limits, sandbox, seed)
         try:
             if _run_through(session, cells, runs, deadline):
                 return session, runs
@@ -142,15 +157,25 @@ def run_cells(
         session.close()
 
 
+def _start(limits: Limits, sandbox: str, seed: int) -> Session:
+    """A new process for a hand-in; NoSandbox where none can be started, CourseError where this one was not."""
+    try:
+        return Session(limits, sandbox, seed)
+    except NotStarted as error:
+        if why := available(sandbox):
+            raise NoSandbox(f"{why}.") from error
+        raise CourseError(f"its process could not be started ({error}): grade it again") from error
+
+
 def _run_through(
     session: Session, cells: Sequence[CellToRun | None], runs: list[CellRun | None], deadline: float
 ) -> bool:
     """Run what is not known to stop; False when a cell ended the process. `runs` is brought up to date."""
     for index, cell in enumerate(cells):
-        known = runs[index]
-        if cell is None or (known and known.stopped):
+        known_run = runs[index]
+        if cell is None or (known_run and known_run.stopped):
             continue
-        if known is None and time.monotonic() > deadline:
+        if known_run is None and time.monotonic() > deadline:
             late = f"not run: the notebook had used its {session.limits.notebook_seconds:g} s"
             runs[index] = CellRun(stopped=late)
             continue
@@ -161,60 +186,3 @@ def _run_through(
             runs[index] = CellRun(stopped=str(error))
             return False
     return True
-
-
-def bounded(outputs: Any) -> list[dict[str, Any]]:
-    """The outputs of a cell reduced to the texts and pictures that are shown, whatever was sent."""
-    kept: list[dict[str, Any]] = []
-    left = SHOWN_BYTES
-    for item in outputs[:SHOWN_OUTPUTS] if isinstance(outputs, list) else []:
-        if not isinstance(item, dict):
-            continue
-        shown: dict[str, Any] = {key: plain(item[key], left) for key in SHOWN_TEXTS if key in item}
-        if isinstance(data := item.get("data"), dict):
-            shown["data"] = {mime: plain(data[mime], left) for mime in SHOWN_MIMES if mime in data}
-        if isinstance(trace := item.get("traceback"), list):
-            shown["traceback"] = [plain(line, 4000) for line in trace[:60] if isinstance(line, str)]
-        left -= len(str(shown))
-        if left < 0:
-            break
-        kept.append(shown)
-    return kept
-
-
-def ask(session: Session, question: Question, cases: list[Case]) -> list[Reply]:
-    """The student's replies to the cases, one for each."""
-    return session.ask([case.request(question.name, question.library) for case in cases])
-
-
-def kept(
-    assignment: Assignment, student: str, notebook: NotebookNode, limits: Limits = LIMITS
-) -> Record | None:
-    """The record of an earlier run, if nothing that decides it has changed since."""
-    path = assignment.course.record(assignment.name, student, assignment.notebook)
-    if not path.exists():
-        return None
-    try:
-        record = Record.from_json(path.read_text())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # damaged, or of an older grader: it is made anew
-    return (
-        record if record.fingerprint == fingerprint(assignment, student, notebook, limits) else None
-    )
-
-
-def keep(assignment: Assignment, student: str, record: Record) -> None:
-    """Keep a record for later runs; written whole or not at all."""
-    path = assignment.course.record(assignment.name, student, assignment.notebook)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(record.to_json())
-    temporary.replace(path)
-
-
-def entry(assignment: Assignment, student: str, record: Record) -> str:
-    """A hash of what nbgrader takes in for a student: the record, and all else that was handed in."""
-    folder = assignment.course.step("submitted") / student / assignment.name
-    files = [folder / f"{assignment.notebook}.ipynb", folder / "timestamp.txt"]
-    content = b"\0".join(path.read_bytes() for path in files if path.exists())
-    return hashlib.sha256(record.fingerprint.encode() + content).hexdigest()

@@ -4,10 +4,10 @@
 """
 
 import csv
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.plugins import ExportPlugin
@@ -15,10 +15,11 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Unicode
 
 from autograder.assignment import Assignment, grade_id
+from autograder.autograded import autograded, restored, to_text
 from autograder.course import Course, sync
-from autograder.grading import CellRun, entry, grade, keep, kept
+from autograder.grading import grade_notebook
 from autograder.handin import drop_copies
-from autograder.report.feedback import verdict_html, verdict_text
+from autograder.store import keep, task_for
 from autograder.verdict import Verdict
 
 
@@ -29,7 +30,7 @@ class ReadSource(NbGraderPreprocessor):
         """What nbgrader read is the twin; both are brought up to date first, as in JupyterLab."""
         assignment = Assignment.named(Course.find(), resources["nbgrader"]["assignment"])
         sync(assignment.source)
-        return assignment.solution, resources
+        return deepcopy(assignment.solution), resources  # nbgrader's steps change it in place
 
 
 class NameCells(NbGraderPreprocessor):
@@ -54,11 +55,12 @@ class NameCells(NbGraderPreprocessor):
 
 
 class DropCopies(NbGraderPreprocessor):
-    """Sanitize: a copied cell keeps nbgrader's name of the original; the first one has it."""
+    """Sanitize: put back what the release fixes, and drop nbgrader's name from copies of a cell."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        """nbgrader itself would refuse the whole notebook."""
-        return drop_copies(nb), resources
+        """nbgrader itself would refuse a notebook with a copied cell or a changed flag."""
+        assignment = Assignment.named(Course.find(), resources["nbgrader"]["assignment"])
+        return restored(drop_copies(nb), assignment.paper), resources
 
 
 class RunAndCheck(NbGraderPreprocessor):
@@ -67,55 +69,23 @@ class RunAndCheck(NbGraderPreprocessor):
     class_folder = Unicode("", help="The class's folder, with its hand-ins and its gradebook").tag(
         config=True
     )
+    sandbox = Unicode("bwrap", help="What student code runs in: bwrap, docker, podman or none").tag(
+        config=True
+    )
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Takes the place of nbgrader's Execute; the verdicts go on to SaveVerdicts."""
         names = resources["nbgrader"]
         assignment = Assignment.named(Course.find(Path(self.class_folder)), names["assignment"])
-        record = kept(assignment, names["student"], nb)
-        if record is None:
-            record = grade(assignment, names["student"], nb)
-            keep(assignment, names["student"], record)
-        for cell, code, run in zip(
-            nb.cells, assignment.cells_to_run(nb), record.cells, strict=True
-        ):
-            if code is not None:
-                cell.source = code.source
-                cell.outputs = show(run or CellRun())
-            question = assignment.checks.get(grade_id(cell) or "")
-            if question and cell.cell_type == "code":
-                verdict = record.verdicts[question.name]
-                data = {"text/html": verdict_html(verdict), "text/plain": verdict_text(verdict)}
-                cell.outputs.append(nbformat.v4.new_output("display_data", data))
+        paper, student = assignment.paper, names["student"]
+        task = task_for(assignment, paper, student, to_text(nb).encode(), self.sandbox)
+        record = grade_notebook(task, nb)
+        keep(assignment, student, record)
         resources["verdicts"] = {
             cell_name: record.verdicts[question.name]
-            for cell_name, question in assignment.checks.items()
+            for cell_name, question in paper.checks.items()
         }
-        nb.metadata["autograder"] = {"entry": entry(assignment, names["student"], record)}
-        return nb, resources
-
-
-def show(run: CellRun) -> list[NotebookNode]:
-    """A cell's outputs rebuilt from plain text and PNG pictures only; the student's process sent them."""
-    outputs = [built for item in run.outputs if (built := _output(item))]
-    if run.stopped:
-        outputs.append(
-            nbformat.v4.new_output("stream", name="stderr", text=f"This cell was {run.stopped}.\n")
-        )
-    return outputs
-
-
-def _output(item: dict[str, Any]) -> NotebookNode | None:
-    kind = item.get("output_type")
-    if kind == "stream":
-        return nbformat.v4.new_output("stream", name="stdout", text=item.get("text", ""))
-    if kind == "error":
-        name, value = item.get("ename", ""), item.get("evalue", "")
-        trace = item.get("traceback", [])
-        return nbformat.v4.new_output("error", ename=name, evalue=value, traceback=trace)
-    if kind in ("display_data", "execute_result") and item.get("data"):
-        return nbformat.v4.new_output("display_data", item["data"])
-    return None
+        return autograded(nb, paper, record), resources
 
 
 class SaveVerdicts(SaveAutoGrades):

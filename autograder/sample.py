@@ -44,6 +44,17 @@ def write_class(assignment: Assignment) -> int:
     return len(class_)
 
 
+def is_sample(assignment: Assignment) -> bool:
+    """Whether every hand-in of the class is, byte for byte, the sample class's."""
+    sample = sample_class(assignment) if bank(assignment).is_dir() else {}
+    return all(
+        student in sample
+        and [path.name for path in folder.iterdir()] == [f"{assignment.notebook}.ipynb"]
+        and next(folder.iterdir()).read_bytes() == sample[student].encode()
+        for student, folder in assignment.course.hand_ins(assignment.name).items()
+    )
+
+
 def sample_class(assignment: Assignment) -> dict[str, str]:
     """The hand-ins by student: right in several styles, every misconception once, accidents, tricks."""
     written = {

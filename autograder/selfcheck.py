@@ -8,8 +8,10 @@ from nbformat import NotebookNode
 
 from autograder.assignment import cells_to_run, flag, grade_id
 from autograder.course import Course, CourseError
-from autograder.grading import LIMITS, CellRun, run_cells
+from autograder.grading import run_cells
 from autograder.handin import read_notebook
+from autograder.record import CellRun
+from autograder.shell.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ def visible_results(course: Course, path: Path) -> list[VisibleResult]:
     """Run the notebook, with the checks as they were released, and report each question in order."""
     notebook = read_notebook(path)
     released = _release_of(course, notebook, path)
-    session, runs = run_cells(cells_to_run(notebook, released), LIMITS)
+    session, runs = run_cells(cells_to_run(notebook, released), Limits())
     session.close()
     ran = {grade_id(cell): run for cell, run in zip(notebook.cells, runs, strict=True)}
     tests = [cell for cell in released.cells if flag(cell, "grade") and cell.cell_type == "code"]

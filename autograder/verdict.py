@@ -1,6 +1,5 @@
 """From replies to a verdict: which aspects hold, and which misconception the student has."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -82,10 +81,11 @@ def _judge(
 
 
 def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | None:
-    """A judge that stumbles over a hostile reply finds a fault; it never ends the grading."""
+    """A judge that stumbles over a hostile reply finds a fault; one that stumbles over the right one raises."""
     try:
         return aspect.judge(case, want, have)
     except Exception as error:
+        aspect.judge(case, want, want)
         return Fault(f"The result could not be compared ({type(error).__name__}).")
 
 
@@ -95,15 +95,26 @@ def diagnose(
     """The first known wrong program whose replies are the student's on every case."""
     if all("value" not in reply for reply in got):
         return None
-    for misconception in question.misconceptions:
-        wrong = replies({question.name: misconception.program}, question, cases)
-        if _agree(wrong, got) and not _agree(wrong, expected):
-            return misconception
-    return None
+    return next(
+        (m for m in question.misconceptions if _is(m, question, cases, expected, got)), None
+    )
 
 
-def _agree(one: Iterable[Reply], other: Iterable[Reply]) -> bool:
-    return all(_same(a, b) for a, b in zip(one, other, strict=True))
+def _is(
+    misconception: Misconception,
+    question: Question,
+    cases: list[Case],
+    expected: list[Reply],
+    got: list[Reply],
+) -> bool:
+    """Whether a wrong program replies as the student does; most do not from the first case on."""
+    seen = False
+    for case, want, have in zip(cases, expected, got, strict=True):
+        [wrong] = replies({question.name: misconception.program}, question, [case])
+        if not _same(wrong, have):
+            return False
+        seen = seen or not _same(wrong, want)
+    return seen
 
 
 def _same(one: Reply, other: Reply) -> bool:
@@ -129,9 +140,10 @@ def show_inputs(case: Case) -> str:
     lines = []
     for name, value in {**case.arguments, **case.state}.items():
         if isinstance(value, np.ndarray):
-            few = value.size <= 12
-            rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
-            lines.append(f"{name}: {value.dtype} {value.shape}" + (f"\n{rows}" if few else ""))
+            lines.append(f"{name}: {value.dtype} {value.shape}")
+            if value.size <= 12:
+                rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
+                lines.append(rows)
         elif isinstance(value, list):
             lines.append(f"{name}: {len(value)} arrays of shapes {[np.shape(v) for v in value]}")
         else:

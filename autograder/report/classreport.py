@@ -6,13 +6,12 @@ from os.path import relpath
 from pathlib import Path
 from urllib.parse import quote
 
-from nbgrader.api import Gradebook
-
 from autograder.assignment import Assignment
 from autograder.classrun import feedback_page, problems, records
 from autograder.course import CourseError
-from autograder.grading import Record
+from autograder.gradebook import open_gradebook
 from autograder.question import Question
+from autograder.record import Record
 from autograder.report import TEMPLATES
 
 
@@ -97,7 +96,7 @@ def question_row(question: Question, graded: dict[str, Record]) -> QuestionRow:
 def student_rows(assignment: Assignment, folder: Path) -> list[StudentRow]:
     """Every student of the gradebook who handed this assignment in; links relative to `folder`."""
     rows = []
-    with Gradebook(assignment.course.database_url, "attention") as gradebook:
+    with open_gradebook(assignment.course) as gradebook:
         for submission in gradebook.assignment_submissions(assignment.name):
             page = feedback_page(assignment, submission.student.id)
             link = quote(relpath(page, folder)) if page.exists() else ""

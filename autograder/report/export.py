@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-from nbgrader.api import Gradebook
-
 from autograder.course import Course, CourseError
+from autograder.gradebook import open_gradebook
 from autograder.plugin import GradesExport
 
 
 def export_grades(course: Course, assignments: list[str], target: Path) -> None:
     """Write the grades of the named assignments (all, if none is named) to `target`."""
-    if not (course.class_folder / "gradebook.db").exists():
-        raise CourseError(f"No gradebook in {course.class_folder}: run `autograder grade` first.")
     if target.is_dir():
         raise CourseError(
             f"{target} is a folder: name the file to write, such as {target / 'grades.csv'}."
@@ -19,6 +16,6 @@ def export_grades(course: Course, assignments: list[str], target: Path) -> None:
     if not target.parent.is_dir():
         raise CourseError(f"{target.parent}: there is no such folder.")
     temporary = target.with_name(target.name + ".part")
-    with Gradebook(course.database_url, "attention") as gradebook:
+    with open_gradebook(course) as gradebook:
         GradesExport(to=str(temporary), assignment=assignments).export(gradebook)
     temporary.replace(target)

@@ -20,7 +20,7 @@ import torch
 
 from autograder.assignment import HIDDEN, Assignment, Reference, grade_id, replies
 from autograder.checks.scores import QUESTIONS
-from autograder.course import Course
+from autograder.course import Course, CourseError
 from autograder.judge import differs
 from autograder.question import Case, Reply
 from autograder.verdict import Verdict, decide
@@ -264,7 +264,7 @@ def test_a_solution_without_the_scaling_is_noticed(tmp_path: Path) -> None:
     scaling = " / math.sqrt(queries.shape[-1])"
     assert source.read_text().count(scaling) == 1
     source.write_text(source.read_text().replace(scaling, ""))
-    with pytest.raises(AssertionError, match="where is the scaling"):  # its own visible check
+    with pytest.raises(CourseError, match="where is the scaling"):  # its own visible check
         Reference(assignment(tmp_path))
 
     name = "scaled_dot_scores"

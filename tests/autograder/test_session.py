@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from autograder.assignment import CellToRun
-from autograder.grading import SHOWN_BYTES, bounded, run_cells
+from autograder.grading import run_cells
+from autograder.record import SHOWN_BYTES, bounded
 from autograder.shell import sandbox
 from autograder.shell.inside import wire
 from autograder.shell.limits import Limits
