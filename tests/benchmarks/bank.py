@@ -7,47 +7,38 @@ from typing import Any
 import nbformat
 
 from autograder.assignment import Assignment
+from autograder.classrun import problems, records
+from autograder.record import Record
 from autograder.sample import bank, bank_programs, mistaken, solve
 
 from . import classes
-from .classes import NAME, autograder, folder, hand_in, new_course
+from .classes import NAME, folder, hand_in, new_course
 from .damage import DAMAGES
 from .figures import Absent, Measured
 
-Verdicts = dict[str, dict[str, dict[str, Any]]]  # by student and question
 
-
-def graded(class_: dict[str, str]) -> Verdicts:
-    """The verdicts of a class, made by `autograder grade`."""
+def graded(class_: dict[str, str]) -> dict[str, Record]:
+    """The records of a class, made by `autograder grade`."""
     with folder() as root:
         course = new_course(root)
         hand_in(course.step("submitted"), class_)
-        autograder(course, "grade", NAME, "--jobs", "2")
-        return {student: verdicts_of(classes.assignment(course), student) for student in class_}
-
-
-def verdicts_of(assignment: Assignment, student: str) -> dict[str, dict[str, Any]]:
-    """The verdicts of one record, by question; none where there is no record."""
-    path = assignment.course.record(assignment.name, student, assignment.notebook)
-    if not path.exists():
-        return {}
-    verdicts = json.loads(path.read_text())["verdicts"]
-    return {verdict["question"]: verdict for verdict in verdicts.values()}
+        classes.grade(course)
+        return records(classes.assignment(course))
 
 
 def bank_rows() -> dict[str, Measured]:
     """The bank handed in: each right style, each wrong file, and students who hold every misconception once."""
     assignment = classes.repository()
-    verdicts = graded(bank_class(assignment))
-    full = {
-        (student, question): verdict["score"] == verdict["points"]
-        for student, by_question in verdicts.items()
-        for question, verdict in by_question.items()
+    verdicts = {
+        (student, question): verdict
+        for student, record in graded(bank_class(assignment)).items()
+        for question, verdict in record.verdicts.items()
     }
+    full = {key: verdict.score == verdict.points for key, verdict in verdicts.items()}
     right = [full[key] for key in full if key[0].startswith("right-")]
     wrong = [full[student, question] for student, question in wrong_programs(assignment)]
     named = [
-        verdicts[f"mistaken-{number}"][question]["misconception"] == known.name
+        verdicts[f"mistaken-{number}", question].misconception == known.name
         and not full[f"mistaken-{number}", question]
         for question, number, known in misconceptions(assignment)
     ]
@@ -115,30 +106,21 @@ def damaged() -> dict[str, Measured]:
         for student, content in class_.items():
             write(course.step("submitted") / student / NAME, content)
         hand_in(course.step("submitted"), {"aa-honest": right, "zz-honest": right})
-        autograder(course, "grade", NAME, "--jobs", "2", status=(0, 1))
-        listed = problems(assignment)
-        full = {
-            student: is_full(verdicts_of(assignment, student))
-            for student in [*class_, "aa-honest", "zz-honest"]
-        }
-    if not (full["aa-honest"] and full["zz-honest"]):
+        classes.grade(course, status=(0, 1))
+        listed, found = problems(assignment), records(assignment)
+    full = {student for student, record in found.items() if is_full(record)}
+    if not {"aa-honest", "zz-honest"} <= full:
         return {"handins-accounted": Measured(0.0, None, "the batch stopped")}
-    lost = [student for student in class_ if not (full[student] or listed.get(student))]
+    lost = [student for student in class_ if student not in full and not listed.get(student)]
     note = f"{len(class_) - len(lost)} of {len(class_)}"
     if lost:
         note += f"; lost: {', '.join(lost)}"
     return {"handins-accounted": Measured(1 - len(lost) / len(class_), None, note)}
 
 
-def problems(assignment: Assignment) -> dict[str, str]:
-    """The hand-ins of the last run that are listed, with the reason."""
-    path = assignment.course.record(assignment.name, "", "problems")
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def is_full(verdicts: dict[str, dict[str, Any]]) -> bool:
+def is_full(record: Record) -> bool:
     """Whether every question has all its points."""
-    return bool(verdicts) and all(v["score"] == v["points"] for v in verdicts.values())
+    return all(verdict.score == verdict.points for verdict in record.verdicts.values())
 
 
 def write(target, content: Any) -> None:

@@ -20,8 +20,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from autograder.assignment import Assignment
 from autograder.course import Course
+from autograder.grading import seeds_for
 from autograder.handin import read_notebook
-from autograder.question import seed_for
 
 from .classes import NAME
 from .inkernel import calls
@@ -32,13 +32,13 @@ WORKERS = 2
 def work(folder: Path) -> list[tuple]:
     """For each hand-in of a class its cells to run, and its questions with the cases that are its own."""
     assignment = Assignment(Course.find(folder, Path.cwd()), NAME)
-    secret = assignment.course.secret
+    paper = assignment.paper
     found = []
     for student, hand_in in assignment.course.hand_ins(NAME).items():
-        cells = assignment.cells_to_run(read_notebook(hand_in / f"{assignment.notebook}.ipynb"))
+        seeds = seeds_for(assignment.course.secret, student, paper)
+        cells = paper.cells_to_run(read_notebook(hand_in / f"{paper.notebook}.ipynb"))
         asked = [
-            (question, question.draw(seed_for(secret, student, NAME, question.name)))
-            for question in assignment.checks.values()
+            (question, question.draw(seeds[name])) for name, question in paper.questions.items()
         ]
         found.append(([cell for cell in cells if cell is not None], asked))
     return found

@@ -117,9 +117,9 @@ def autograder(course: Course, *words: str, status: tuple[int, ...] = (0,)) -> f
     return command(course.root, *program, status=status)
 
 
-def grade(course: Course) -> float:
+def grade(course: Course, status: tuple[int, ...] = (0,)) -> float:
     """Seconds of `autograder grade` on two cores."""
-    return autograder(course, "grade", NAME, "--jobs", "2")
+    return autograder(course, "grade", NAME, "--jobs", "2", status=status)
 
 
 def feedback(course: Course) -> float:

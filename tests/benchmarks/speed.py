@@ -5,6 +5,8 @@ import subprocess
 import sys
 from statistics import median
 
+from autograder.course import COURSE_ID
+
 from . import classes
 from .classes import class_of, folder, fresh_class, new_course
 from .figures import Measured, of_repeats
@@ -60,7 +62,7 @@ def stock(course: StockCourse, part: dict[str, str]) -> list[float]:
 
 def agreement(course, theirs, part: dict[str, str]) -> tuple[int, int]:
     """How many hand-ins of how many have the same points by both graders; right and blank ones must."""
-    ours = scores(course.database_url, "attention")
+    ours = scores(course.database_url, COURSE_ID)
     stock_scores = scores(f"sqlite:///{theirs / 'gradebook.db'}", "stock")
     same = [student for student in part if ours[student] == stock_scores[student]]
     for student in set(part) - set(same):

@@ -201,7 +201,7 @@ def test_every_damage_is_one():
 
 @pytest.fixture(scope="module")
 def reference():
-    return Reference(classes.repository())
+    return Reference(classes.repository().paper)
 
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
