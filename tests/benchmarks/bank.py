@@ -12,7 +12,7 @@ from autograder.record import Record
 from autograder.sample import bank, bank_programs, mistaken, solve
 
 from . import classes
-from .classes import NAME, folder, hand_in, new_course
+from .classes import NAME, folder, new_course
 from .damage import DAMAGES
 from .figures import Absent, Measured
 
@@ -20,8 +20,7 @@ from .figures import Absent, Measured
 def graded(class_: dict[str, str]) -> dict[str, Record]:
     """The records of a class, made by `autograder grade`."""
     with folder() as root:
-        course = new_course(root)
-        hand_in(course.step("submitted"), class_)
+        course = new_course(root, class_)
         classes.grade(course)
         return records(classes.assignment(course))
 
@@ -98,14 +97,12 @@ def damaged() -> dict[str, Measured]:
     and none is when the batch stopped before the honest ones were graded.
     """
     with folder() as root:
-        course = new_course(root)
+        [right] = [text for kind, text in classes.kinds().items() if kind == "right-matmul"]
+        course = new_course(root, {"aa-honest": right, "zz-honest": right})
         assignment = classes.assignment(course)
-        programs = bank_programs(assignment, bank(assignment) / "right" / "matmul.py")
-        right = nbformat.writes(solve(assignment, programs))
         class_ = {name: damage(json.loads(right)) for name, damage in DAMAGES.items()}
         for student, content in class_.items():
             write(course.step("submitted") / student / NAME, content)
-        hand_in(course.step("submitted"), {"aa-honest": right, "zz-honest": right})
         classes.grade(course, status=(0, 1))
         listed, found = problems(assignment), records(assignment)
     full = {student for student, record in found.items() if is_full(record)}

@@ -30,8 +30,8 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def new_course(root: Path) -> Course:
-    """A copy of the course in `root`, with an empty class folder and a gradebook that knows the releases."""
+def new_course(root: Path, class_: dict[str, str] | None = None) -> Course:
+    """A copy of the course in `root` with a class's hand-ins, and a gradebook that knows the releases only."""
     for name in COPIED:
         source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +42,7 @@ def new_course(root: Path) -> Course:
     for twin in root.glob("solutions/*/*.ipynb"):
         twin.unlink()
     course = Course(root, root / "class")
+    hand_in(course.step("submitted"), class_ or {})
     autograder(course, "release")
     return course
 
@@ -125,11 +126,3 @@ def grade(course: Course, status: tuple[int, ...] = (0,)) -> float:
 def feedback(course: Course) -> float:
     """Seconds of `autograder feedback`."""
     return autograder(course, "feedback", NAME)
-
-
-def fresh_class(course: Course, class_: dict[str, str]) -> Course:
-    """The same course with these hand-ins, nothing of them graded."""
-    shutil.rmtree(course.class_folder)
-    hand_in(course.step("submitted"), class_)
-    autograder(course, "release")
-    return course

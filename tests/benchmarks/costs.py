@@ -7,7 +7,7 @@ from pathlib import Path
 from autograder.gradebook import Entry, Writer
 
 from . import classes
-from .classes import class_of, folder, fresh_class, new_course
+from .classes import class_of, folder, new_course
 from .figures import Absent, Measured
 
 SIZE = 31  # each kind of the sample class once
@@ -18,7 +18,7 @@ TASKS = 1000
 def sizes() -> dict[str, Measured]:
     """What grading leaves on the disk, per hand-in."""
     with folder() as root:
-        course = fresh_class(new_course(root), class_of(SIZE))
+        course = new_course(root, class_of(SIZE))
         before = {path: path.stat().st_size for path in entries(course.class_folder)}
         classes.grade(course)
         classes.feedback(course)

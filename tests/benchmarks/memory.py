@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from . import classes
-from .classes import NAME, class_of, folder, fresh_class, new_course
+from .classes import NAME, class_of, folder, new_course
 from .figures import Absent, Measured
 
 SIZE = 1000
@@ -20,7 +20,7 @@ SECONDS = 1.0  # between two looks
 def grade_memory() -> dict[str, Measured]:
     """The slope of the memory of all processes of `autograder grade` against hand-ins done."""
     with folder() as root:
-        course = fresh_class(new_course(root), class_of(SIZE))
+        course = new_course(root, class_of(SIZE))
         looks = watch(course)
     return {"grade-memory": growth(looks)}
 

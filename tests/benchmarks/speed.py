@@ -8,7 +8,7 @@ from statistics import median
 from autograder.course import COURSE_ID
 
 from . import classes
-from .classes import class_of, folder, fresh_class, new_course
+from .classes import class_of, folder, new_course
 from .figures import Measured, of_repeats
 from .stock import StockCourse, scores
 
@@ -28,7 +28,7 @@ def against_stock() -> dict[str, Measured]:
     class_, graded, told = class_of(SIZE), [], []
     for number in range(ROUNDS):
         with folder() as ours, folder() as theirs:
-            course = fresh_class(new_course(ours), class_)
+            course = new_course(ours, class_)
             seconds = [classes.grade(course), classes.feedback(course)]
             part = dict(list(class_.items())[: len(classes.kinds())][number::ROUNDS])
             stock_seconds = stock(StockCourse(theirs, classes.assignment(course)), part)
@@ -77,7 +77,7 @@ def overhead() -> dict[str, Measured]:
     class_ = class_of(SIZE)
     for _ in range(ROUNDS):
         with folder() as root:
-            course = fresh_class(new_course(root), class_)
+            course = new_course(root, class_)
             ours = classes.grade(course)
             pairs.append((ours, bare(course)))
             ratios.append(ours / pairs[-1][1])
@@ -104,22 +104,22 @@ def bare(course) -> float:
 def resume() -> dict[str, Measured]:
     """The command given again on an unchanged class, per hand-in and without the command's own start."""
     class_ = class_of(SIZE)
-    one = dict(list(class_.items())[:1])
     ratios, starts, costs, pages = [], [], [], []
     for _ in range(ROUNDS):
         with folder() as root:
-            course = fresh_class(new_course(root), one)
-            first, first_page = classes.grade(course), classes.feedback(course)
-            first_again = classes.grade(course)
-            course = fresh_class(course, class_)
-            all_, all_pages, again = (
+            course = new_course(root, dict(list(class_.items())[:1]))
+            one, one_page, one_again = (
                 classes.grade(course),
                 classes.feedback(course),
                 classes.grade(course),
             )
-        start, each = per_hand_in(first, all_, SIZE)
-        _, each_again = per_hand_in(first_again, again, SIZE)
-        _, each_page = per_hand_in(first_page, all_pages, SIZE)
+            classes.hand_in(course.step("submitted"), class_)
+            rest, rest_pages = classes.grade(course), classes.feedback(course)
+            again = classes.grade(course)
+        # The first one is done already when the rest comes.
+        start, each = per_hand_in(one, rest, SIZE - 1)
+        _, each_page = per_hand_in(one_page, rest_pages, SIZE - 1)
+        _, each_again = per_hand_in(one_again, again, SIZE)
         ratios.append(max(0.0, each_again) / each)
         starts.append(start)
         costs.append(each * CORES)
