@@ -23,6 +23,11 @@ NEEDED = (
 )
 
 
+def number(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of the estimate: what, the formula in words, and a value for each scale."""
@@ -42,14 +47,18 @@ def lines(values: dict[str, float]) -> list[Line]:
     v = values
     stored = sum(v[name] for name in NEEDED if name.startswith("bytes-")) / 1e6  # GB per hand-in
 
-    def line(what: str, formula: str, value, form: str = "{:,.3g}") -> Line:
-        return Line(what, formula, tuple(form.format(value(n, cores)) for n, cores in SCALES))
+    def line(what: str, formula: str, value, form=number) -> Line:
+        return Line(what, formula, tuple(form(value(n, cores)) for n, cores in SCALES))
 
     def core_hours(n: int) -> float:
         return n * (v["cost-hand-in"] + v["cost-page"]) / 3600
 
+    def busy(cores: int) -> tuple[float, float]:
+        rate = cores / v["cost-hand-in"] / 1000
+        return rate * v["cost-gradebook"], rate * v["cost-task"]
+
     return [
-        line("cores", "chosen", lambda n, cores: cores, "{:,}"),
+        line("cores", "chosen", lambda n, cores: cores),
         line(
             "core-hours",
             "n · (cost-hand-in + cost-page) / 3600",
@@ -74,14 +83,19 @@ def lines(values: dict[str, float]) -> list[Line]:
         line(
             "one gradebook writer is busy",
             "hand-ins per second · cost-gradebook / 1000",
-            lambda n, cores: cores / v["cost-hand-in"] * v["cost-gradebook"] / 1000,
-            "{:.0%}",
+            lambda n, cores: busy(cores)[0],
+            "{:.0%}".format,
         ),
         line(
             "one Dask scheduler is busy",
             "hand-ins per second · cost-task / 1000",
-            lambda n, cores: cores / v["cost-hand-in"] * v["cost-task"] / 1000,
-            "{:.0%}",
+            lambda n, cores: busy(cores)[1],
+            "{:.0%}".format,
+        ),
+        line(
+            "grading hours with one writer and one scheduler",
+            "n · cost-hand-in / cores / 3600, times the busier of the two if above 100%",
+            lambda n, cores: n * v["cost-hand-in"] / cores / 3600 * max(1.0, *busy(cores)),
         ),
         line(
             "gradebook, GB",

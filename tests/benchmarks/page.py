@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from . import estimate
+from .estimate import number
 from .figures import FIGURES, ROOT, Row, from_data, read, to_text
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -37,11 +38,6 @@ def render(rows: list[Row]) -> str:
         values=values,
         data=to_text(rows),
     )
-
-
-def number(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def goal(figure) -> str:

@@ -149,8 +149,9 @@ def test_the_estimate_is_its_formulas():
     assert lines["price of the cores, USD"] == ("0.00425", "0.425", "4.25")
     assert lines["hours"] == ("0.05", "0.156", "0.195")
     assert lines["one gradebook writer is busy"] == ("3%", "89%", "711%")
+    assert lines["grading hours with one writer and one scheduler"][2] == "1.39"
     assert lines["all that is kept, GB"] == ("0.1", "10", "100")
-    assert lines["files and folders on a disk"][0] == "7e+03"
+    assert lines["files and folders on a disk"][1] == "700,000"
     assert estimate.cores_of_one_writer(COSTS) == pytest.approx(72)
     assert estimate.missing({}) == list(estimate.NEEDED)
 
