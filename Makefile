@@ -13,7 +13,7 @@ PAGES := $(wildcard _config.yml _toc.yml book/*.md book/*/*.md book/*.bib book/r
 LIBRARY := $(wildcard book/attend/*.py book/attend/*.css book/attend/*.js)
 SOURCES := $(wildcard solutions/*/*.md)
 EXERCISES := $(wildcard exercises/*/*.ipynb)
-GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*/*.py)
+GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*.css autograder/*/*/*.py)
 BANK := $(wildcard tests/bank/*/*/*.py)
 
 .PHONY: course env book exercises sample grade test bench lint lock clean

@@ -11,13 +11,15 @@ from nbformat.v4.nbjson import JSONWriter
 
 from autograder.assignment import Paper, flag, grade_id
 from autograder.record import CellRun, Record
-from autograder.report.feedback import verdict_html, verdict_text
+from autograder.report.feedback import attach
+from autograder.report.safe import harmless
 
 
 def restored(notebook: NotebookNode, paper: Paper) -> NotebookNode:
     """The hand-in with every released cell's type, metadata, id and, where it is locked, text put back.
 
-    A cell that the release does not know keeps its text only: what editors and students write into
+    Markdown that the student wrote is made harmless, because formgrader renders it as it is. A cell that the
+    release does not know keeps its text only: what editors and students write into
     metadata (names, tags, flags) is dropped.
     """
     fixed = {grade_id(cell): cell for cell in paper.released.cells if grade_id(cell)}
@@ -28,13 +30,20 @@ def restored(notebook: NotebookNode, paper: Paper) -> NotebookNode:
             id=own.id if own else f"cell-{number:03d}",
             cell_type=(own or cell).cell_type,
             metadata=deepcopy(own.metadata) if own else NotebookNode(),
-            source=own.source if own and flag(own, "locked") else cell.source,
+            source=_text_of(cell, own),
         )
         if new.cell_type == "code":
             new.update(execution_count=None, outputs=[])
         cells.append(new)
     metadata = deepcopy(paper.released.metadata)
     return NotebookNode(nbformat=4, nbformat_minor=5, metadata=metadata, cells=cells)
+
+
+def _text_of(cell: NotebookNode, own: NotebookNode | None) -> str:
+    """A cell's text: as released where it is locked or was not touched, else safe for any program to render."""
+    if own and (flag(own, "locked") or own.source == cell.source):
+        return own.source
+    return cell.source if (own or cell).cell_type == "code" else harmless(cell.source)
 
 
 def autograded(notebook: NotebookNode, paper: Paper, record: Record) -> NotebookNode:
@@ -45,10 +54,7 @@ def autograded(notebook: NotebookNode, paper: Paper, record: Record) -> Notebook
             continue
         cell.source = code.source
         cell.outputs = show(run or CellRun())
-        if question := paper.checks.get(grade_id(cell) or ""):
-            verdict = record.verdicts[question.name]
-            data = {"text/html": verdict_html(verdict), "text/plain": verdict_text(verdict)}
-            cell.outputs.append(_displayed(data))
+    attach(done, {cell: record.verdicts[q.name] for cell, q in paper.checks.items()})
     return done
 
 

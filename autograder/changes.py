@@ -20,6 +20,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import TransformerManager
 
 from autograder.assignment import HIDDEN, CellToRun, Paper, is_check
+from autograder.course import CourseError
 from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
@@ -29,12 +30,15 @@ DECIDING = (
     "changes.py",
     "grading.py",
     "judge.py",
+    "program.py",
     "question.py",
     "record.py",
     "rules.py",
+    "statements.py",
     "verdict.py",
     "shell/**/*.py",
 )
+SHOWING = ("checks/**/*.py", "autograded.py", "report/*.py", "report/*.j2")
 LIBRARIES = ("numpy", "torch")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -55,9 +59,9 @@ def engine_version() -> str:
 
 
 def whole_version(paper: Paper) -> str:
-    """A hash of everything that any question of the paper could depend on; nothing is imported for it."""
-    checks = sorted(ENGINE.glob("checks/**/*.py"))
-    code = [path.read_text(encoding="utf-8") for path in checks]
+    """A hash of all that a graded hand-in could depend on, its looks included; nothing is imported for it."""
+    files = sorted(path for pattern in SHOWING for path in ENGINE.glob(pattern))
+    code = [path.read_text(encoding="utf-8") for path in files]
     return digest(engine_version(), code, paper.source, paper.release)
 
 
@@ -87,6 +91,9 @@ def question_definitions(paper: Paper) -> dict[str, str]:
         for statement in statements(transform(HIDDEN.sub("", cell.source)))
     ]
     variables = {id(value): name for name, value in vars(module).items()}
+    for name, question in paper.questions.items():
+        if id(question) not in variables:
+            raise CourseError(f"Question {name} of {module.__name__} needs a name in its module.")
     return {
         name: digest(reached(checks, variables[id(question)]), reached(solution, name))
         for name, question in paper.questions.items()

@@ -6,7 +6,7 @@ journal. Killed anywhere in between, the next run does that student again and co
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,10 +20,10 @@ from autograder.changes import digest, whole_version
 from autograder.course import CourseError
 from autograder.gradebook import Entry, GradebookError, Writer
 from autograder.grading import NobodyGraded, Task, grade_notebook, seeds_for
-from autograder.handin import read_bytes
+from autograder.handin import read_bytes, refuse_links
 from autograder.journal import Done, Journal
 from autograder.record import Record
-from autograder.release import check_release, nbgrader_api, succeed
+from autograder.release import check_release
 from autograder.store import read_text, record_path, task_for, write_whole
 from autograder.workers import each
 
@@ -206,8 +206,11 @@ class ClassRun:
     def _read(self, student: str, folder: Path) -> HandIn:
         if not student.isprintable():
             raise CourseError("no student has such a name: rename the folder.")
+        refuse_links(folder)
         content = read_bytes(folder / f"{self._assignment.notebook}.ipynb")
-        timestamp = read_text(folder / "timestamp.txt").strip()
+        stamp = folder / "timestamp.txt"
+        handed_in = read_bytes(stamp) if stamp.is_symlink() or stamp.exists() else b""
+        timestamp = handed_in.decode(errors="replace").strip()
         seeds = seeds_for(self._assignment.course.secret, student, self._paper)
         key = digest(hashlib.sha256(content).hexdigest(), timestamp, seeds, self._version)
         return HandIn(student, content, _time(timestamp), key)
@@ -291,37 +294,3 @@ def _records(assignment: Assignment) -> Iterator[tuple[str, Record | None]]:
     for student in assignment.course.hand_ins(assignment.name):
         if text := read_text(record_path(assignment, student)):
             yield student, Record.from_json(text)
-
-
-def feedback(assignment: Assignment, progress: Callable[[], None]) -> int:
-    """Write the feedback pages that are older than the grades they show; returns how many were written."""
-    course = assignment.course
-    graded = sorted(
-        path.parent.name for path in course.step("autograded").glob(f"*/{assignment.name}")
-    )
-    if not graded:
-        raise CourseError(
-            f"Nothing is graded yet for {assignment.name}: run `autograder grade {assignment.name}`."
-        )
-    api, written = nbgrader_api(course), 0
-    changed = (course.class_folder / "gradebook.db").stat().st_mtime
-    for student in graded:
-        page = feedback_page(assignment, student)
-        if not page.exists() or page.stat().st_mtime < changed:
-            succeed(
-                api.generate_feedback(assignment.name, student, force=True),
-                f"No feedback for {student}",
-            )
-            written += 1
-        progress()
-    return written
-
-
-def feedback_page(assignment: Assignment, student: str) -> Path:
-    """Where a student's feedback is."""
-    return (
-        assignment.course.step("feedback")
-        / student
-        / assignment.name
-        / f"{assignment.notebook}.html"
-    )

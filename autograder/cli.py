@@ -153,14 +153,14 @@ def feedback(
     names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
 ) -> None:
     """Write each student's feedback page from the graded hand-ins."""
-    from autograder.classrun import feedback as write_feedback
     from autograder.classrun import hand_ins
     from autograder.release import assignments
+    from autograder.report.pages import write_pages
 
     course = Course.find(class_folder, gradebook)
     for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
         with _progress(f"feedback {assignment.name}", len(hand_ins(assignment))) as advance:
-            written = write_feedback(assignment, advance)
+            written = write_pages(assignment, -1, advance)
         _say(
             f"{assignment.name}: {written} pages written in {_short(assignment.course.step('feedback'))}"
         )
@@ -219,10 +219,23 @@ def check(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    install: Annotated[
+        bool | None,
+        typer.Option(
+            "--install/--uninstall",
+            help="First install the sandboxed kernel for Jupyter into this environment, or remove it.",
+        ),
+    ] = None,
+) -> None:
     """Say what this machine lacks for building the book, grading and testing."""
+    from autograder import kernelspec
     from autograder.doctor import findings
 
+    if install:
+        _say(f"kernel installed: {kernelspec.install()}")
+    elif install is False:
+        _say("kernel removed" if kernelspec.remove() else "kernel: it was not installed")
     table = Table("What", "State", "What to do")
     found = findings(Course.find())
     for finding in found:

@@ -45,7 +45,7 @@ def checked_url(text: str) -> str:
     kind = url.drivername.partition("+")[0]
     if kind not in ("postgresql", "postgres", "sqlite"):
         raise CourseError(f"The gradebook's kind of database is not known here: write {shape}.")
-    if "@" in (url.host or ""):  # the rest of a password, which a message of the driver would show
+    if "@" in f"{url.host}{url.database}":  # the rest of a password, which messages would show
         raise CourseError("The gradebook's URL has an @ too many: write one in a password as %40.")
     if kind == "sqlite":
         if url.database in (None, "", ":memory:"):
@@ -232,6 +232,8 @@ class Course:
             "nbgrader.preprocessors.AssignLatePenalties",
             "nbgrader.preprocessors.CheckCellMetadata",
         ]
+        config.GenerateFeedback.exporter_class = "autograder.report.pages.FeedbackExporter"
+        config.GenerateFeedback.preprocessors = []  # the exporter reads the gradebook itself
         config.RunAndCheck.class_folder = str(self.class_folder)
         config.ExportApp.plugin_class = "autograder.plugin.GradesExport"
         return config

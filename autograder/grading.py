@@ -15,6 +15,7 @@ from autograder.changes import engine_version, fingerprints
 from autograder.course import CourseError
 from autograder.handin import parse
 from autograder.judge import failure
+from autograder.program import Program
 from autograder.question import Question, seed_for
 from autograder.record import CellRun, Record, bounded
 from autograder.shell.inside.wire import WireError
@@ -22,6 +23,7 @@ from autograder.shell.limits import Limits
 from autograder.shell.sandbox import available
 from autograder.shell.session import Session, Stopped
 from autograder.shell.warm import NotStarted
+from autograder.statements import Cell
 from autograder.verdict import Verdict, decide
 
 
@@ -70,6 +72,9 @@ def seeds_for(secret: str, student: str, paper: Paper) -> dict[str, int]:
 @lru_cache(maxsize=8)
 def reference(paper: Paper) -> Reference:
     """The instructor's solution, run once in this process; NobodyGraded where it fails."""
+    import torch  # only where a hand-in is graded: the command itself starts without it
+
+    torch.set_num_threads(1)  # as the students' processes have; a class keeps every core busy
     try:
         return Reference(paper)
     except CourseError as error:
@@ -107,32 +112,51 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
     }
     reference(paper)
     session, cells = run_cells(to_run, limits, task.sandbox, task.seeds[""])
-    with session:
-        for question in paper.checks.values():
-            if question.name not in verdicts:
-                seed = task.seeds[question.name]
-                verdicts[question.name] = examine(session, paper, question, seed)
+    try:
+        program = read_program(to_run, cells)
+        for name, question in paper.questions.items():
+            if name not in asked or name in verdicts:
+                continue
+            # What one question's calls did to the process costs that question only.
+            if session.ended and time.monotonic() - started < limits.notebook_seconds:
+                session.close()
+                session, _ = run_cells(to_run, limits, task.sandbox, task.seeds[""])
+            verdicts[name] = examine(session, paper, question, task.seeds[name], program)
+    finally:
+        session.close()
     ordered = {name: verdicts[name] for name in asked}
     return Record(run, asked, time.monotonic() - started, cells, ordered)
 
 
-def examine(session: Session, paper: Paper, question: Question, seed: int) -> Verdict:
+def examine(
+    session: Session, paper: Paper, question: Question, seed: int, program: Program
+) -> Verdict:
     """Ask one question of the student's finished state and decide; GraderFault where a check fails."""
     solution = reference(paper)
     try:
         cases = question.draw(seed)
-        requests = [case.request(question.name, question.library) for case in cases]
-        expected = answers(solution.namespace, requests)
+        requests = question.requests(cases)
+        # The trap of the rules is set on the student only.
+        expected = answers(solution.namespace, [{**r, "forbidden": []} for r in requests])
         for case, reply in zip(cases, expected, strict=True):
             if fault := failure(reply):
                 why = f"in case “{case.name}” the solution itself has no value: {fault.sentence} {fault.got}"
                 raise RuntimeError(why)
-        return decide(question, cases, expected, session.ask(requests))
+        return decide(question, cases, expected, session.ask(requests), program)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise GraderFault(
             f"a fault of the grader, not of the student: question {question.name}: {reason}"
         ) from error
+
+
+def read_program(cells: Sequence[CellToRun | None], runs: Sequence[CellRun | None]) -> Program:
+    """The code whose names the finished state holds: cells that ran, without the checks."""
+    return Program(
+        Cell(cell.source, run.success)
+        for cell, run in zip(cells, runs, strict=True)
+        if cell and cell.keep and run and not run.stopped
+    )
 
 
 def run_cells(
@@ -142,18 +166,20 @@ def run_cells(
 
     A cell that had to be stopped took its process with it: the cells before it are run again in a new
     one and that cell is passed over, so an endless loop costs no more than itself. Cells that the
-    notebook's time does not reach are not run.
+    notebook's time does not reach are not run; a process's start does not count.
     """
-    deadline = time.monotonic() + limits.notebook_seconds
+    left = limits.notebook_seconds
     runs: list[CellRun | None] = [None] * len(cells)
     while True:
         session = _start(limits, sandbox, seed)
+        deadline = time.monotonic() + left
         try:
             if _run_through(session, cells, runs, deadline):
                 return session, runs
         except BaseException:
             session.close()
             raise
+        left = deadline - time.monotonic()
         session.close()
 
 

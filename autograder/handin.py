@@ -16,7 +16,8 @@ MAX_BYTES = 30_000_000
 def read_bytes(path: Path) -> bytes:
     """The file as it was handed in; a CourseError where there is none, or where it is a link or huge."""
     if path.is_symlink() or not path.is_file():
-        what = "a link: hand in the file itself" if path.is_symlink() else "there is no such file"
+        absent = "it is no regular file" if path.exists() else "there is no such file"
+        what = "a link: hand in the file itself" if path.is_symlink() else absent
         raise CourseError(f"{path}: {what}.")
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
@@ -26,6 +27,12 @@ def read_bytes(path: Path) -> bytes:
             f"{path}: larger than {MAX_BYTES // 1_000_000} MB; clear its outputs and save it again."
         )
     return raw
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise a CourseError where a student's folder is a link: it could lead to what others handed in."""
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise CourseError(f"{folder}: a link: hand in the folder itself.")
 
 
 def read_notebook(path: Path) -> NotebookNode:

@@ -54,17 +54,22 @@ def item(index: int, name: str) -> Judge:
 
 
 def shape() -> Judge:
-    """The value has the solution's shape, and is no constant: a constant earns nothing."""
+    """The value has the solution's shape, and is computed: a constant or an argument handed back earns nothing."""
 
-    def judge(_: Case, expected: Reply, got: Reply) -> Fault | None:
-        pairs = list(zip(_parts(expected["value"]), _parts(got["value"]), strict=False))
-        if len(_parts(expected["value"])) != len(_parts(got["value"])):
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        several = isinstance(expected["value"], list | tuple)
+        if several != isinstance(got["value"], list | tuple) or len(
+            _parts(expected["value"])
+        ) != len(_parts(got["value"])):
             return _kind_fault(expected["value"], got["value"], "The result")
-        for want, have in pairs:
+        for want, have in zip(_parts(expected["value"]), _parts(got["value"]), strict=True):
             if fault := shape_fault(want, have, "The result"):
                 return fault
             if np.ptp(want) > 0 and not np.ptp(np.asarray(have, dtype=float)) > 0:
                 return Fault("The result has the right shape, but every entry is the same.")
+            for name, argument in case.arguments.items():
+                if differs(want, argument, "") and not differs(have, argument, ""):
+                    return Fault(f"The result is nothing but the argument {name}.")
         return None
 
     return judge
@@ -106,6 +111,24 @@ def untouched() -> Judge:
     return judge
 
 
+def one_at_a_time(what: str) -> Judge:
+    """A stream is read item by item and `what` of it is not kept; it counts only where the value itself is right."""
+
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        if fault := values()(case, expected, got):
+            return fault
+        held, limit = got["held"], case.held_bytes
+        if limit is None or (held is not None and held <= limit):
+            return None
+        return Fault(
+            f"Your function keeps {what} of the whole stream: hold those of one block at a time.",
+            f"at most {limit / 1000:.0f} kB beside the stream",
+            f"{held / 1000:.0f} kB" if held is not None else "no answer",
+        )
+
+    return judge
+
+
 def differs(expected: Any, got: Any, what: str) -> Fault | None:
     """How `got` differs from `expected`: kind first, then shape, then values."""
     if expected is None or isinstance(expected, str | bool):
@@ -139,8 +162,8 @@ def shape_fault(expected: Any, got: Any, what: str) -> Fault | None:
 
 def _value_fault(expected: np.ndarray, got: np.ndarray, what: str) -> Fault | None:
     tolerance = TOLERANCE.get(expected.dtype.name, 0.0)
-    if got.dtype.name in ("float16", "float32"):  # that float64 was lost is another aspect
-        tolerance = max(tolerance, TOLERANCE["float32"])
+    if tolerance and got.dtype.name in ("float16", "float32"):
+        tolerance = max(tolerance, TOLERANCE["float32"])  # that float64 was lost is another aspect
     wrong = ~np.isclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     if not wrong.any():
         return None

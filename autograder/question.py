@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from autograder.rules import Rule
 from autograder.shell.inside import wire
 
-Reply = dict[
-    str, Any
-]  # of the driver, decoded: value, arguments_after, gradients; or error; or stopped
+# Of the driver, decoded: value, arguments_after, gradients, held, or error; with forbidden; or stopped.
+Reply = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Case:
 
     `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
-    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators.
+    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
+    which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case:
     state: dict[str, np.ndarray] = field(default_factory=dict)
     strided: tuple[str, ...] = ()
     iterators: tuple[str, ...] = ()
+    held_bytes: int | None = None
 
     def request(self, function: str, library: str) -> dict[str, Any]:
         """The driver's request for this call (see `shell.inside.driver.call`)."""
@@ -54,6 +56,7 @@ class Case:
             "state": {name: wire.encode(value) for name, value in self.state.items()},
             "strided": list(self.strided),
             "iterators": list(self.iterators),
+            "measured": self.held_bytes is not None,
         }
 
 
@@ -101,14 +104,23 @@ class Misconception:
 
 @dataclass
 class Question:
-    """A graded question. `name` is the marker's name, the solution cell's id and the function's name."""
+    """A graded question. `name` is the marker's name, the solution cell's id and the function's name.
+
+    Raises ValueError where a rule costs an aspect that does not exist.
+    """
 
     name: str
     title: str
     cases: Callable[[np.random.Generator], Iterator[Case]]
     aspects: tuple[Aspect, ...]
     library: str = "numpy"
+    rules: tuple[Rule, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        titles = {aspect.title for aspect in self.aspects}
+        if unknown := {cost for rule in self.rules for cost in rule.costs} - titles:
+            raise ValueError(f"a rule of {self.name} costs aspects that it lacks: {unknown}")
 
     @cached_property
     def points(self) -> float:
@@ -118,6 +130,11 @@ class Question:
     def draw(self, seed: int) -> list[Case]:
         """The cases of one student."""
         return list(self.cases(np.random.default_rng(seed)))
+
+    def requests(self, cases: list[Case]) -> list[dict[str, Any]]:
+        """What the student's process is asked: the calls, with the names that its trap is set on."""
+        forbidden = sorted({name for rule in self.rules for name in rule.trapped})
+        return [case.request(self.name, self.library) | {"forbidden": forbidden} for case in cases]
 
     def misconception(self, sentence: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: the function below is a wrong program, and `sentence` is what helps its author."""

@@ -13,6 +13,7 @@ from traitlets.config import Config
 
 from autograder.assignment import Assignment
 from autograder.course import Course, CourseError
+from autograder.gradebook import check_reachable
 
 # nbgrader's own session handling; nothing an instructor could act on.
 warnings.filterwarnings("ignore", category=SAWarning)
@@ -39,6 +40,7 @@ def generate(assignment: Assignment, folder: Path) -> Path:
     """Generate the release under `folder`, and tell this class's gradebook about the assignment."""
     assignment.checks  # noqa: B018 - raises where a marker, its points or its question is missing
     api = nbgrader_api(assignment.course, release_directory=str(folder))
+    check_reachable(assignment.course)  # nbgrader says less clearly what is wrong with a database
     succeed(
         api.generate_assignment(assignment.name, force=True),
         f"{assignment.name} cannot be released",

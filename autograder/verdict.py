@@ -6,6 +6,7 @@ import numpy as np
 
 from autograder.assignment import replies
 from autograder.judge import differs, failure
+from autograder.program import Program
 from autograder.question import Aspect, Case, Fault, Misconception, Question, Reply
 
 
@@ -27,6 +28,7 @@ class AspectResult:
 class Verdict:
     """The result of one question. `misconception` is its name, `advice` the sentence that helps.
 
+    `broken` has one sentence for each rule of the task that the code breaks.
     `answered` is False where the release's stub was left as it was, or its cell never ran.
     """
 
@@ -38,20 +40,38 @@ class Verdict:
     misconception: str = ""
     advice: str = ""
     answered: bool = True
+    broken: list[str] = field(default_factory=list)
 
 
 def decide(
-    question: Question, cases: list[Case], expected: list[Reply], got: list[Reply]
+    question: Question,
+    cases: list[Case],
+    expected: list[Reply],
+    got: list[Reply],
+    program: Program | None = None,
 ) -> Verdict:
-    """Judge the replies `got` against the solution's."""
+    """Judge the replies `got` against the solution's, and the hand-in's code against the rules."""
     rows = [_judge(aspect, cases, expected, got) for aspect in question.aspects]
-    verdict = Verdict(
-        question.name, question.title, question.points, sum(row.earned for row in rows), rows
-    )
+    verdict = Verdict(question.name, question.title, question.points, 0.0, rows)
     verdict.answered = not all(_is_unanswered(question, reply) for reply in got)
-    if verdict.score < verdict.points and (found := diagnose(question, cases, expected, got)):
+    values_lost = any(row.earned < row.points for row in rows)
+    if values_lost and (found := diagnose(question, cases, expected, got)):
         verdict.misconception, verdict.advice = found.name, found.sentence
+    if verdict.answered:
+        _apply_rules(question, verdict, got, program or Program([]))
+    verdict.score = sum(row.earned for row in rows)
     return verdict
+
+
+def _apply_rules(question: Question, verdict: Verdict, got: list[Reply], program: Program) -> None:
+    """Take the points that broken rules cost, and say which; what was wrong besides stays told."""
+    reported = {name for reply in got for name in reply.get("forbidden", ())}
+    for rule in question.rules:
+        if breach := rule.breach(program, question.name, reported):
+            verdict.broken.append(breach)
+            for row in verdict.aspects:
+                if row.earned and (not rule.costs or row.title in rule.costs):
+                    row.earned, row.sentence = 0.0, "Right, but lost to the rule that was broken."
 
 
 def _is_unanswered(question: Question, reply: Reply) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from autograder.judge import differs, dtype, item, shape, untouched, values
+from autograder.judge import differs, dtype, item, one_at_a_time, shape, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
+from autograder.rules import Forbidden
 
 
 def _normal(
@@ -482,10 +483,40 @@ def _backward_cases(rng: np.random.Generator) -> Iterator[Case]:
 _BACKWARD = ("small", "batch", "one query", "one key", "as many queries as keys", "batch and heads")
 _SHARED = ("keys shared by the batch", "keys shared by batch and heads")
 
+# What differentiates, not what merely belongs to it: `no_grad` and `vmap` stay allowed.
+_DIFFERENTIATION = (
+    "torch.Tensor.backward",
+    "torch.Tensor.grad_fn",
+    "torch.autograd.backward",
+    "torch.autograd.grad",
+    "torch.autograd.functional",
+    "torch.autograd.forward_ad",
+    *(
+        f"torch.func.{name}"
+        for name in (
+            "grad",
+            "grad_and_value",
+            "hessian",
+            "jacfwd",
+            "jacrev",
+            "jvp",
+            "linearize",
+            "vjp",
+        )
+    ),
+)
+
 scaled_dot_backward = Question(
     name="scaled_dot_backward",
     title="The backward pass by hand",
     cases=_backward_cases,
+    rules=(
+        Forbidden(
+            names=_DIFFERENTIATION,
+            what="automatic differentiation",
+            why="write the derivative as matrix products",
+        ),
+    ),
     aspects=(
         Aspect("shapes", 0.5, shape(), _BACKWARD),
         Aspect("d_queries", 1, item(0, "d_queries"), _BACKWARD),
@@ -563,6 +594,7 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
         blocks: tuple[int, ...],
         kind: str = "float64",
         strided: bool = False,
+        held_bytes: int | None = None,
     ) -> Case:
         # Eighths, and d_k 4 or 16: every score is exact in any order of summation, so ties are real ties.
         queries, keys = (
@@ -578,7 +610,8 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
         parts = np.split(keys.astype(kind), np.cumsum(blocks)[:-1])
         names = ("queries", "key_blocks") if strided else ()
         arguments = {"queries": queries.astype(kind), "key_blocks": parts}
-        return Case(name, arguments, strided=names, iterators=("key_blocks",))
+        streams = ("key_blocks",)
+        return Case(name, arguments, strided=names, iterators=streams, held_bytes=held_bytes)
 
     yield case("small", 2, 4, (2, 1, 2))
     yield case("blocks of unequal size", 3, 4, (4, 2, 5, 1))
@@ -587,18 +620,16 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("sixteen features", 6, 16, (3, 5, 2, 4))
     yield case("float32", 3, 16, (2, 4, 1), kind="float32")
     yield case("non-contiguous", 3, 4, (2, 3, 2), strided=True)
+    # All scores are 64 kB, those of one block 8 kB; one best per query and block would be 2 kB.
+    yield case("long stream", 16, 4, (64,) * 8, held_bytes=32_000)
 
 
 def _right_key(case: Case, expected: Reply, got: Reply) -> Fault | None:
     """The index names the best key or a copy of it: which of equal ones comes first is another aspect."""
     keys = np.concatenate(case.arguments["key_blocks"])
     want, have = expected["value"][1], got["value"][1]
-    in_range = (
-        np.shape(have) == np.shape(want)
-        and (np.asarray(have) >= 0).all()
-        and (np.asarray(have) < len(keys)).all()
-    )
-    if in_range and not differs(keys[want], keys[np.asarray(have).astype(int)], ""):
+    whole = np.shape(have) == np.shape(want) and np.isin(have, np.arange(len(keys))).all()
+    if whole and not differs(keys[want], keys[np.asarray(have).astype(int)], ""):
         return None
     return differs(want, have, "The index of the best key")
 
@@ -609,8 +640,9 @@ running_best_key = Question(
     cases=_running_best_cases,
     aspects=(
         Aspect("best score of every query", 1.5, item(0, "The best score")),
-        Aspect("index of the best key in the whole stream", 1.5, _right_key),
+        Aspect("index of the best key in the whole stream", 1, _right_key),
         Aspect("the first of equal keys wins", 0.5, item(1, "The index of the best key")),
+        Aspect("one block at a time", 0.5, one_at_a_time("the scores"), ("long stream",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,
@@ -735,6 +767,8 @@ def _rows_sum_to_one(case: Case, expected: Reply, got: Reply) -> Fault | None:
     if fault := shape()(case, expected, got):
         return fault
     weights = np.asarray(got["value"])
+    if (weights < 0).any():
+        return Fault("Some weights are negative.", "at least 0", f"{weights.min():.3g}")
     return differs(
         np.ones_like(weights[..., 0]), weights.sum(axis=-1), "The sum of each query's weights"
     )

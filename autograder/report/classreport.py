@@ -7,12 +7,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from autograder.assignment import Assignment
-from autograder.classrun import feedback_page, problems, records
+from autograder.classrun import problems, records
 from autograder.course import CourseError
 from autograder.gradebook import open_gradebook
 from autograder.question import Question
 from autograder.record import Record
 from autograder.report import TEMPLATES
+from autograder.report.pages import page_path
 
 
 @dataclass
@@ -98,7 +99,7 @@ def student_rows(assignment: Assignment, folder: Path) -> list[StudentRow]:
     rows = []
     with open_gradebook(assignment.course) as gradebook:
         for submission in gradebook.assignment_submissions(assignment.name):
-            page = feedback_page(assignment, submission.student.id)
+            page = page_path(assignment, submission.student.id)
             link = quote(relpath(page, folder)) if page.exists() else ""
             rows.append(
                 StudentRow(

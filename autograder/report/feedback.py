@@ -1,11 +1,41 @@
 """A verdict as the student reads it: a table under the graded cell, and the same as plain text."""
 
-from autograder.report import TEMPLATES
-from autograder.verdict import Verdict
+from collections.abc import Mapping
+from dataclasses import asdict
 
-# The table is shown by nbgrader's feedback page, by formgrader and by JupyterLab, which each bring
-# their own styles; inline ones keep it the same in all. Every text is escaped.
+from nbformat import NotebookNode
+
+from autograder.report import TEMPLATES
+from autograder.verdict import AspectResult, Verdict
+
+# The table is shown by the feedback page, by formgrader and by JupyterLab, which each bring their own
+# styles; inline ones keep it the same in all. Every text is escaped.
 TEMPLATE = TEMPLATES.get_template("feedback.html.j2")
+
+
+def attach(notebook: NotebookNode, verdicts: Mapping[str, Verdict]) -> None:
+    """Put each verdict, by its cell's grade_id, under that cell, and all of them into the notebook as data.
+
+    The feedback page is drawn from that data: HTML in outputs it never shows. Whatever the hand-in had in
+    its place is overwritten.
+    """
+    for cell in notebook.cells:
+        verdict = verdicts.get(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+        if verdict and cell.cell_type == "code":
+            data = {"text/html": verdict_html(verdict), "text/plain": verdict_text(verdict)}
+            mark = NotebookNode(autograder=True)
+            cell.outputs.append(NotebookNode(output_type="display_data", data=data, metadata=mark))
+    kept = {name: asdict(verdict) for name, verdict in verdicts.items()}
+    notebook.metadata["autograder"] = NotebookNode(verdicts=kept)
+
+
+def kept_verdicts(notebook: NotebookNode) -> dict[str, Verdict]:
+    """The verdicts that `attach` put into a notebook, by the cell's grade_id."""
+    kept = notebook.metadata.get("autograder", {}).get("verdicts", {})
+    return {
+        name: Verdict(**{**verdict, "aspects": [AspectResult(**a) for a in verdict["aspects"]]})
+        for name, verdict in kept.items()
+    }
 
 
 def verdict_html(verdict: Verdict) -> str:
@@ -18,10 +48,10 @@ def verdict_html(verdict: Verdict) -> str:
 def verdict_text(verdict: Verdict) -> str:
     """The verdict as plain text."""
     lines = [f"{verdict.title}: {verdict.score:g} of {verdict.points:g} points"]
-    lines += [verdict.advice] if verdict.advice else []
+    lines += [*verdict.broken, verdict.advice] if verdict.advice else verdict.broken
     for a in verdict.aspects:
         lines.append(
             f"- {a.title}: {a.earned:g} of {a.points:g}"
-            + (f" ({a.case}: {a.sentence})" if a.sentence else "")
+            + (f" ({a.case}: {a.sentence})" if a.case else f" ({a.sentence})" if a.sentence else "")
         )
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from autograder.shell.container import ENGINES, Container, unusable
 from autograder.shell.limits import Limits
 from autograder.shell.warm import INSIDE, NotStarted, warm_parent
 
@@ -53,6 +54,8 @@ def start(name: str, channel: socket.socket, limits: Limits, seed: int) -> Confi
     """Start a hand-in's process in the sandbox of that name; NotStarted says why there is none."""
     if name == "bwrap":
         return Bubblewrap(channel, limits, seed)
+    if name in ENGINES:
+        return Container(name, channel, limits, seed)
     if name == "none":
         return Unconfined(channel, limits, seed)
     raise NotStarted(f"unknown sandbox {name}: name one of {', '.join(SANDBOXES)}")
@@ -63,6 +66,8 @@ def available(name: str) -> str:
     """Why that sandbox cannot be used here, in words; empty where it can."""
     if name == "none":
         return ""
+    if name in ENGINES:
+        return unusable(name)
     program = shutil.which(name)
     if program is None:
         return f"{name} is not installed: {ADVICE}"
@@ -93,9 +98,10 @@ class Bubblewrap:
     program is killed, or the grader ends, the kernel ends every process in them.
     """
 
-    def __init__(self, channel: socket.socket, limits: Limits, seed: int) -> None:
-        self._limits = limits
-        parent = warm_parent(limits.start_seconds)
+    def __init__(
+        self, channel: socket.socket, limits: Limits, seed: int, kind: str = "serve"
+    ) -> None:
+        parent = warm_parent(limits.start_seconds, kind)
         self._process, self._inner = _bubblewrap(limits.start_seconds)
         try:
             with _namespaces(self._inner) as descriptors:

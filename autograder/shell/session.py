@@ -61,6 +61,11 @@ class Session:
         self._channel.close()
         self._process.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether its process is asked no more, because it ended or was stopped."""
+        return bool(self._broken)
+
     def run(self, source: str, keep: bool = True) -> dict[str, Any]:
         """Run one cell: `outputs` (unchecked) and `success`. Raises Stopped when the process had to end.
 
@@ -170,12 +175,17 @@ def decode_reply(tree: Any) -> dict[str, Any]:
 def _decode_reply(tree: Any) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise wire.WireError("a reply is not of the protocol's form")
+    forbidden = tree.get("forbidden", [])
+    if not isinstance(forbidden, list) or not all(isinstance(name, str) for name in forbidden):
+        raise wire.WireError("a reply is not of the protocol's form")
+    reply: dict[str, Any] = {"forbidden": [wire.plain(name, 200) for name in forbidden[:100]]}
     if "error" in tree:
         error = tree["error"] if isinstance(tree["error"], dict) else {}
-        return {
-            "error": {k: wire.plain(error.get(k, ""), 1000) for k in ("type", "message", "line")}
-        }
-    reply = {"value": wire.decode(tree.get("value"))}
+        texts = {k: wire.plain(error.get(k, ""), 1000) for k in ("type", "message", "line")}
+        return reply | {"error": texts}
+    held = tree.get("held")
+    reply["held"] = held if type(held) is int else None
+    reply["value"] = wire.decode(tree.get("value"))
     for part in ("arguments_after", "gradients"):
         content = tree.get(part, {})
         if not isinstance(content, dict):

@@ -52,14 +52,18 @@ def environment(folder: str) -> dict[str, str]:
 
 
 class WarmParent:
-    """The process that every hand-in of this grading process is a fork of."""
+    """The process that every hand-in of this grading process is a fork of.
 
-    def __init__(self, seconds: float) -> None:
+    `kind` names the module of `inside` that says what a fork does: `serve` cells, or be a Jupyter `kernel`.
+    """
+
+    def __init__(self, seconds: float, kind: str = "serve") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
+        self.folder = Path(self._folder.name)
         self._one_at_a_time = threading.Lock()
         self._control, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            command("warm", str(theirs.fileno())),
+            command("warm", str(theirs.fileno()), kind),
             cwd=self._folder.name,
             env=environment(self._folder.name),
             pass_fds=[theirs.fileno()],
@@ -121,14 +125,13 @@ class WarmParent:
 
 
 _lock = threading.Lock()
-_parent: WarmParent | None = None
-_owner = 0
+_parents: dict[tuple[int, str], WarmParent] = {}  # by the process that started it, and kind
 
 
-def warm_parent(seconds: float) -> WarmParent:
+def warm_parent(seconds: float, kind: str = "serve") -> WarmParent:
     """The warm parent of this process, started if there is none or it has ended."""
-    global _parent, _owner
+    key = os.getpid(), kind
     with _lock:
-        if _parent is None or _owner != os.getpid() or not _parent.alive():
-            _parent, _owner = WarmParent(seconds), os.getpid()
-        return _parent
+        if key not in _parents or not _parents[key].alive():
+            _parents[key] = WarmParent(seconds, kind)
+        return _parents[key]

@@ -22,7 +22,11 @@ from autograder.assignment import HIDDEN, Assignment, Reference, grade_id, repli
 from autograder.checks.scores import QUESTIONS
 from autograder.course import Course, CourseError
 from autograder.judge import differs
+from autograder.program import Program
 from autograder.question import Case, Reply
+from autograder.shell.inside import driver
+from autograder.shell.session import decode_reply
+from autograder.statements import Cell
 from autograder.verdict import Verdict, decide
 
 ROOT = Path(__file__).parents[2]
@@ -84,9 +88,11 @@ def misconception(name: str, mistake: str) -> dict[str, Any]:
     return namespace
 
 
-def verdict(namespace: dict[str, Any], name: str, seed: int) -> Verdict:
+def verdict(namespace: dict[str, Any], name: str, seed: int, source: str = "") -> Verdict:
+    """The verdict on a namespace, asked as a student's process is; `source` is read for the rules."""
     cases, expected = drawn(name, seed)
-    return decide(ALL[name], cases, expected, replies(namespace, ALL[name], cases))
+    got = [decode_reply(driver.call(namespace, ask)) for ask in ALL[name].requests(cases)]
+    return decide(ALL[name], cases, expected, got, Program([Cell(source)]))
 
 
 def flat(case: Case) -> list[np.ndarray]:
@@ -159,8 +165,9 @@ STYLES = sorted((BANK / "right").glob("*.py"))
 def test_right_answers_in_any_style_get_all_points(path: Path) -> None:
     namespace = program(path)
     for name, seed in itertools.product(ALL, SEEDS):
-        result = verdict(namespace, name, seed)
-        assert result.score == ALL[name].points, f"{name}, seed {seed}: {lost(result)}"
+        result = verdict(namespace, name, seed, path.read_text())
+        told = f"{name}, seed {seed}: {result.broken} {lost(result)}"
+        assert result.score == ALL[name].points, told
 
 
 def test_there_are_styles_enough() -> None:
@@ -217,7 +224,7 @@ WRONG = [
     (path.stem, node.name)
     for path in sorted((BANK / "wrong").glob("*.py"))
     for node in ast.parse(path.read_text()).body
-    if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in ALL
 ]
 
 
@@ -231,6 +238,53 @@ def test_no_wrong_program_gets_all_points(file: str, name: str) -> None:
             assert not result.misconception, (
                 "a misconception was named that is only half of the truth"
             )
+
+
+DISGUISES = sorted((BANK / "wrong").glob("differentiated*.py"))
+
+
+@pytest.mark.parametrize("path", DISGUISES, ids=lambda path: path.stem)
+def test_automatic_differentiation_breaks_a_rule_and_is_no_wrong_answer(path: Path) -> None:
+    for seed in SEEDS:
+        result = verdict(program(path), "scaled_dot_backward", seed, path.read_text())
+        assert result.score == 0
+        assert not any(row.case for row in result.aspects), "the values are right"
+        assert not result.misconception
+        [sentence] = result.broken
+        assert sentence.startswith("The task forbids automatic differentiation (here `")
+
+
+def test_the_disguises_are_read_and_the_one_that_cannot_be_is_trapped() -> None:
+    """Each of the two ways of finding out is seen to work alone."""
+    cases, expected = drawn("scaled_dot_backward", 0)
+    question = ALL["scaled_dot_backward"]
+    for path in DISGUISES:
+        silent = decide(question, cases, expected, expected, Program([Cell(path.read_text())]))
+        trapped = verdict(program(path), question.name, 0)
+        in_hiding = path.stem == "differentiated_in_hiding"
+        assert bool(silent.broken) is not in_hiding
+        assert "was called while" in trapped.broken[0]
+
+
+@pytest.mark.parametrize("file", ["whole_stream", "whole_stream_first"])
+def test_a_stream_that_is_kept_costs_that_and_nothing_else(file: str) -> None:
+    result = verdict(program(BANK / f"wrong/{file}.py"), "running_best_key", 0)
+    [row] = [row for row in result.aspects if not row.earned]
+    assert row.title == "one block at a time"
+    assert "scores of the whole stream" in row.sentence
+
+
+def test_what_was_not_computed_earns_nothing() -> None:
+    def failed(name: str) -> dict[str, str]:
+        result = verdict(program(BANK / "wrong/handed_back.py"), name, 0)
+        return {row.title: row.sentence for row in result.aspects if not row.earned}
+
+    assert "the argument queries" in failed("scaled_dot_backward")["shapes"]
+    assert "not of the expected kind" in failed("scaled_dot_scores")["shape (..., n, m)"]
+    assert "index of the best key in the whole stream" in failed("running_best_key")
+    weights = failed("AdditiveEnergy")
+    assert "one row of weights per query" not in weights
+    assert weights["each row sums to 1 over the keys"] == "Some weights are negative."
 
 
 def test_partial_credit_is_given_for_what_is_right() -> None:

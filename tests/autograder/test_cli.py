@@ -102,7 +102,10 @@ def test_a_class_goes_through_all_commands_and_damage_costs_only_itself(
     done = command(course, "autograder", "grade", succeeds=False)
     assert done.returncode == 1
     assert "1 graded, 0 unchanged, 1 need you" in done.stdout.replace("\n", " ")
-    assert done.stderr.startswith("eve: ")
+    progress, problem = done.stderr.splitlines()
+    assert progress.startswith("grading 02-scores: 2 of 2 done")
+    assert "1 need you" in progress
+    assert problem.startswith("eve: ")
     command(course, "autograder", "feedback")
     command(course, "autograder", "export", "--to", "out.csv")
     command(course, "autograder", "report")

@@ -186,7 +186,7 @@ def test_from_generate_to_feedback(course, assignment, hand_in, right, server, p
         assert page.inner_text(f"{row('ada')} .score") == f"{score + 2.5:g} / 30"
         press(page, f"{row('ada')} .generate-feedback a")
         page.goto((course.step("feedback") / "ada" / NAME / "scores.html").as_uri())
-        assert f"Score: {score + 2.5} / 30.0" in page.inner_text("h4")
+        assert f"{score + 2.5:g} of 30 points" in page.inner_text("header")
         assert COMMENT in page.inner_text("body")
         assert advice in page.get_by_label(f"Result of {question.title}").inner_text()
 

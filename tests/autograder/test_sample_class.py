@@ -8,8 +8,9 @@ import nbformat
 import pytest
 
 from autograder.assignment import Assignment
-from autograder.classrun import ClassResult, feedback, feedback_page, grade_class, records
+from autograder.classrun import ClassResult, grade_class, records
 from autograder.report.classreport import student_rows, write_report
+from autograder.report.pages import page_path, write_pages
 from autograder.sample import (
     ACCIDENTS_AND_TRICKS,
     mistaken,
@@ -78,8 +79,8 @@ def mangled(assignment, hand_in, right):
 @pytest.fixture(scope="module")
 def graded(assignment, damaged, mangled) -> ClassResult:
     write_class(assignment)
-    result = grade_class(assignment, jobs=2, progress=lambda: None)
-    feedback(assignment, lambda: None)
+    result = grade_class(assignment, jobs=2)
+    write_pages(assignment, jobs=2, progress=lambda: None)
     return result
 
 
@@ -91,7 +92,7 @@ def scores(assignment, graded):
 
 
 def page(assignment, student):
-    return unescape(feedback_page(assignment, student).read_text())
+    return unescape(page_path(assignment, student).read_text())
 
 
 def test_the_class_has_what_a_class_brings(assignment):
@@ -175,30 +176,30 @@ def test_the_report_says_what_the_class_did_not_understand(assignment, graded):
 
 
 def test_a_second_run_does_nothing_again(assignment, graded):
-    again = grade_class(assignment, jobs=2, progress=lambda: None)
+    again = grade_class(assignment, jobs=2)
     assert again.graded == []
     assert sorted(again.unchanged) == sorted(graded.graded)
-    assert feedback(assignment, lambda: None) == 0
+    assert write_pages(assignment, jobs=2, progress=lambda: None) == 0
 
 
 def test_a_damaged_record_is_made_anew(assignment, graded):
     path = assignment.course.record(assignment.name, "blank", assignment.notebook)
     path.write_text('{"fingerprint": "of an older grader"}')
-    again = grade_class(assignment, jobs=1, progress=lambda: None)
-    assert again.graded == [] and "blank" in again.unchanged
+    again = grade_class(assignment, jobs=1)
+    assert again.graded == ["blank"]
     assert "blank" in records(assignment)
 
 
 def test_one_changed_hand_in_is_the_only_one_graded_again(assignment, graded, hand_in, right):
     hand_in(assignment, "half-way-01", solve(assignment, right))
-    again = grade_class(assignment, jobs=1, progress=lambda: None)
+    again = grade_class(assignment, jobs=1)
     assert again.graded == ["half-way-01"]
 
 
 def test_a_changed_written_answer_is_taken_in(assignment, graded, hand_in, right):
     notebook = solve(assignment, right | {"choose_a_score": "The second answer."})
     hand_in(assignment, "right-matmul", notebook)
-    again = grade_class(assignment, jobs=1, progress=lambda: None)
+    again = grade_class(assignment, jobs=1)
     assert again.graded == ["right-matmul"]
     graded_notebook = assignment.course.step("autograded") / "right-matmul/02-scores/scores.ipynb"
     assert "The second answer." in graded_notebook.read_text()

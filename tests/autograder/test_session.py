@@ -15,7 +15,7 @@ from autograder.shell.inside import wire
 from autograder.shell.limits import Limits
 from autograder.shell.session import Session, Stopped
 
-QUICK = Limits(cell_seconds=2, check_seconds=1, notebook_seconds=60)
+QUICK = Limits(cell_seconds=4, check_seconds=1, notebook_seconds=60)
 
 
 needs_bubblewrap = pytest.mark.skipif(
@@ -250,7 +250,7 @@ def run_all(*sources, limits=QUICK):
 def test_an_endless_cell_costs_that_cell_only():
     session, runs = run_all("a = 1", None, "while True: pass", "b = a + 1")
     with session:
-        assert [run and run.stopped for run in runs] == ["", None, "stopped after 2 s", ""]
+        assert [run and run.stopped for run in runs] == ["", None, "stopped after 4 s", ""]
         assert session.run("b")["outputs"][0]["data"]["text/plain"] == "2"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import struct
 from typing import Any
 
@@ -23,6 +24,11 @@ class Channel:
         """The next message, None once the other side has closed."""
         header = self._read(4)
         return json.loads(self._read(struct.unpack(">I", header)[0])) if header else None
+
+    def receive_descriptors(self, most: int) -> list[int]:
+        """The descriptors that the other side passes next, with one byte of no meaning."""
+        with socket.socket(fileno=os.dup(self._read_from)) as connection:
+            return socket.recv_fds(connection, 1, most)[1]
 
     def _read(self, size: int) -> bytes:
         raw = bytearray()

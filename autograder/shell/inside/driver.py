@@ -5,11 +5,14 @@ so all three are called in exactly the same way.
 """
 
 import traceback
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from . import wire
+from .held import Held
+from .trap import watched
 
 
 def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
@@ -18,37 +21,52 @@ def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     Request: `function`; `arguments` (name -> encoded value, given by position); `library` ("numpy" or
     "torch": what arrays become); `strided` (arrays made non-contiguous); `iterators` (lists given as
     one-pass iterators); `construct` and `state` (a class is built and its weights loaded first);
-    `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)).
-    Reply: `value`, `arguments_after`, `gradients`, or `error` with `type`, `message` and `line`.
+    `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)); `forbidden` (full names
+    of callables whose calls are reported); `measured` (ask for the bytes held beside the iterators).
+    Reply: `value`, `arguments_after`, `gradients`, `held`, or `error` with `type`, `message` and `line`; beside
+    either, `forbidden` lists those that were called.
     """
+    called: set[str] = set()
     try:
-        return _call(namespace, request)
+        reply = _call(namespace, request, called)
     except BaseException as error:
-        return {"error": describe(error)}
+        reply = {"error": describe(error)}
+    return {**reply, "forbidden": sorted(called)}
 
 
-def _call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) -> dict[str, Any]:
     if request["function"] not in namespace:
         raise NameError(f"{request['function']} is not defined")
-    function = namespace[request["function"]]
-    if request.get("construct") is not None:
-        function = function(*[wire.decode(a) for a in request["construct"]])
-        _load_state(function, {k: wire.decode(v) for k, v in request["state"].items()})
     arguments = {
         name: _prepare(name, wire.decode(tree), request)
         for name, tree in request["arguments"].items()
     }
-    watched, leaves = dict(arguments), dict(arguments)
-    if isinstance(request.get("construct"), list):
-        leaves |= dict(function.named_parameters())
+    given, leaves = dict(arguments), dict(arguments)
+    held = Held() if request.get("measured") else None
     for name in request.get("iterators", ()):
-        arguments[name] = iter(arguments[name])
-    value = function(*arguments.values())
-    reply = {"value": wire.encode(value)}
+        arguments[name] = held.stream(arguments[name]) if held else iter(arguments[name])
+    with watched(request.get("forbidden", ()), namespace, called), held or nullcontext():
+        function = namespace[request["function"]]
+        if request.get("construct") is not None:
+            function = _construct(function, request)
+            leaves |= dict(function.named_parameters())
+        value = function(*arguments.values())
+    reply = {"value": wire.encode(value), "held": held.bytes() if held else None}
     if request.get("upstream") is not None:
         reply["gradients"] = _gradients(value, leaves, request)
-    reply["arguments_after"] = {name: wire.encode(argument) for name, argument in watched.items()}
+    reply["arguments_after"] = {name: wire.encode(argument) for name, argument in given.items()}
     return reply
+
+
+def _construct(class_: Any, request: dict[str, Any]) -> Any:
+    """A module of the class with the request's weights, in evaluation mode."""
+    import torch
+
+    module = class_(*[wire.decode(tree) for tree in request["construct"]])
+    state = {name: torch.from_numpy(wire.decode(tree)) for name, tree in request["state"].items()}
+    module.load_state_dict(state)
+    module.eval()
+    return module
 
 
 def _prepare(name: str, value: Any, request: dict[str, Any]) -> Any:
@@ -83,13 +101,6 @@ def _gradients(value: Any, leaves: dict[str, Any], request: dict[str, Any]) -> d
         (value * upstream).sum(), [leaves[name] for name in names], allow_unused=True
     )
     return {name: wire.encode(gradient) for name, gradient in zip(names, found, strict=True)}
-
-
-def _load_state(module: Any, state: dict[str, np.ndarray]) -> None:
-    import torch
-
-    module.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-    module.eval()
 
 
 def describe(error: BaseException) -> dict[str, str]:

@@ -6,33 +6,40 @@ region. It holds no check, no solution and no secret, and runs nothing of a stud
 
 import ctypes
 import gc
+import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot  # noqa: F401 - loaded for the students
 
 from . import confine
 from .channel import Channel
-from .serve import prepare, serve
 
 PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
-    """Fork a hand-in's process for each request on the socket whose descriptor is the argument."""
+    """Fork a process for each request on a socket; the arguments are its descriptor and what the forks do.
+
+    That is a module of `inside` with `prepare`, called once here, and `serve`, called in each fork.
+    """
     sys.argv, arguments = [""], sys.argv[1:]
     libc = ctypes.CDLL(None)
     # A hand-in's process becomes a child of this one, which reaps it at once: until then its
     # sandbox would not be gone.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     control = socket.socket(fileno=int(arguments[0]))
-    shell = prepare()
+    kind = importlib.import_module(f"inside.{arguments[1]}")
+    prepared = kind.prepare()
     wake_up = socket.socketpair()
     for end in wake_up:
         end.setblocking(False)
@@ -47,12 +54,14 @@ def main() -> None:
             reap()
         if control in ready:
             raw, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 8)
-            if not raw:
+            if not raw:  # the trusted side has ended, perhaps without tidying up
+                shutil.rmtree(Path.cwd(), ignore_errors=True)
                 return
             request = json.loads(raw)
             child = os.fork()
             if child == 0:
-                start(shell, request, dict(zip(request["descriptors"], descriptors, strict=True)))
+                named = dict(zip(request["descriptors"], descriptors, strict=True))
+                start(kind.serve, prepared, request, named)
             for descriptor in descriptors:
                 os.close(descriptor)
             control.sendall(json.dumps(child).encode())
@@ -67,7 +76,12 @@ def reap() -> None:
         pass
 
 
-def start(shell: Any, request: dict[str, Any], descriptors: dict[str, int]) -> None:
+def start(
+    serve: Callable[..., None],
+    prepared: Any,
+    request: dict[str, Any],
+    descriptors: dict[str, int],
+) -> None:
     """In the fork: become a hand-in's process and serve; it never returns."""
     channel = Channel(descriptors["channel"], descriptors["channel"])
     try:
@@ -90,7 +104,7 @@ def start(shell: Any, request: dict[str, Any], descriptors: dict[str, int]) -> N
             confine.drop_rights(request["user"])
             confine.filter_system_calls()
         gc.enable()
-        serve(channel, shell, request["limits"], request["seed"])
+        serve(channel, prepared, request["limits"], request["seed"])
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         channel.send({"failed": f"{type(error).__name__}: {error} ({last.name})"})

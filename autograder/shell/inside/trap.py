@@ -1,0 +1,84 @@
+"""A trap on callables: while it is set, a call of one of them is noted, and then made.
+
+It is best effort, in a process that may be hostile: what it notes counts, its silence proves nothing.
+"""
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+Place = tuple[dict[str, Any], str]  # a module's dictionary and a name in it
+
+
+@contextlib.contextmanager
+def watched(names: Sequence[str], namespace: dict[str, Any], noted: set[str]) -> Iterator[None]:
+    """Replace the named callables, where they live and under every other name, until the block ends.
+
+    Names are full ones, such as "torch.Tensor.backward"; those of packages that are not loaded are
+    passed over. The names of those called are added to `noted`.
+    """
+    with contextlib.ExitStack() as undo:
+        traps: dict[int, tuple[Any, Any]] = {}
+        for name in names:
+            owner, last = _home(name)
+            if isinstance(original := getattr(owner, last, None), type):
+                owner, last, original = original, "__init__", original.__init__
+            if callable(original):
+                trap = _noting(original, name, noted)
+                if _replace(owner, last, trap, undo) and not inspect.isclass(owner):
+                    traps[id(original)] = (original, trap)
+        here = [(namespace, key) for key, value in namespace.items() if id(value) in traps]
+        for space, key in (*_aliases(tuple(traps)), *here):
+            original, trap = traps[id(space[key])] if id(space.get(key)) in traps else (None, None)
+            if trap:
+                space[key] = trap
+                undo.callback(space.__setitem__, key, original)
+        yield
+
+
+def _home(name: str) -> tuple[Any, str]:
+    """The module or class in which a callable lives, None where it is not loaded, and its name there."""
+    path, _, last = name.rpartition(".")
+    if path in sys.modules:
+        return sys.modules[path], last
+    outer, _, inner = path.rpartition(".")
+    return getattr(sys.modules.get(outer), inner, None), last
+
+
+def _noting(original: Callable[..., Any], name: str, noted: set[str]) -> Callable[..., Any]:
+    def trap(*arguments: Any, **options: Any) -> Any:
+        noted.add(name)
+        return original(*arguments, **options)
+
+    return trap
+
+
+def _replace(owner: Any, name: str, trap: Any, undo: contextlib.ExitStack) -> bool:
+    before = vars(owner).get(name)
+    if isinstance(inspect.getattr_static(owner, name), staticmethod | classmethod):
+        trap = staticmethod(trap)  # the original is bound already
+    try:
+        setattr(owner, name, trap)
+    except TypeError:  # a class written in C
+        return False
+    if before is None:  # it was inherited
+        undo.callback(delattr, owner, name)
+    else:
+        undo.callback(setattr, owner, name, before)
+    return True
+
+
+@lru_cache(maxsize=8)
+def _aliases(identities: tuple[int, ...]) -> list[Place]:
+    """All names in loaded modules under which one of these objects is found."""
+    wanted = set(identities)
+    return [
+        (vars(module), key)
+        for module in list(sys.modules.values())
+        if hasattr(module, "__dict__")
+        for key, value in list(vars(module).items())
+        if id(value) in wanted
+    ]
