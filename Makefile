@@ -16,7 +16,7 @@ EXERCISES := $(wildcard exercises/*/*.ipynb)
 GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*.css autograder/*/*/*.py)
 BANK := $(wildcard tests/bank/*/*/*.py)
 
-.PHONY: course env book exercises sample grade test lint lock clean
+.PHONY: course env book exercises sample grade test bench lint lock clean
 .DELETE_ON_ERROR:
 
 course: exercises book sample
@@ -68,6 +68,10 @@ grade: env
 
 test: env lint book
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# All figures (about 25 minutes), or ONLY=<name>; each row goes into _build/bench.json. See docs/benchmarks.md.
+bench: env $(if $(ONLY),,book)
+	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 lint: env
 	$(BIN)/ruff check .
