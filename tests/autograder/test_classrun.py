@@ -158,7 +158,7 @@ def count_down(left):
 
 
 def test_a_run_that_is_done_draws_no_task(small):
-    grade_class_here(small)
+    assert grade_class_here(small).problems == {}
     FINISHED.clear()
     again = grade_class_here(small)
     assert (again.graded, again.unchanged) == ([], list(STUDENTS))
