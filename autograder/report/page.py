@@ -94,7 +94,7 @@ class Shown:
 def page_html(notebook: NotebookNode, marks: Marks, inputs: str = "") -> str:
     """The page. `inputs` is kept in it: a hash of all that it was made from (see `pages`)."""
     page = _Page(notebook, marks)
-    return visible(
+    return visible(  # of the whole page: what was an entity in Markdown is a character only now
         TEMPLATES.get_template("page.html.j2").render(
             marks=marks,
             cells=page.cells,

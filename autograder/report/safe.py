@@ -132,9 +132,7 @@ def _markdown(source: str, level: int) -> tuple[Markup, int]:
             level = min(int(token.tag[1]) + 1, level + 1, 6)
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{level}"
-    # Once more at the end: an entity in the Markdown is a character only now.
-    clean = CLEANER.clean(PARSER.renderer.render(tokens, PARSER.options, {}))
-    return Markup(visible(clean)), level
+    return Markup(CLEANER.clean(PARSER.renderer.render(tokens, PARSER.options, {}))), level
 
 
 def formula_html(latex: str, display: str) -> str:
