@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -221,10 +222,11 @@ class Unconfined:
 
     def close(self) -> None:
         """See Confined; a process that left its session on purpose is not found."""
-        for pid in _pids():
-            if _session(pid) == self._pid:
+        while left := [pid for pid in _pids() if _session(pid) == self._pid]:
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
         # Not shutil.rmtree: a deep enough tree overflows its recursion.
         subprocess.run(["rm", "-rf", "--", self.folder], check=False)
 

@@ -447,10 +447,12 @@ class TestWhichPagesAreWritten:
             grade = gradebook.find_grade(*where)
             grade.manual_score, grade.needs_manual_grade = 2.5, False
             gradebook.find_comment(*where).manual_comment = "Which shapes?"
+            late = gradebook.find_submission_notebook("scores", NAME, "hostile")
+            late.late_submission_penalty = 1.5
             gradebook.db.commit()
         assert count() == 1
         page = words(page_path(written, "hostile").read_text())
-        assert "28.5 of 30 points" in page
+        assert "27 of 30 points , 1.5 taken off because it came late" in page
         assert "Which shapes?" in page
         page_path(written, "blank").write_text("")
         path = written.course.step("autograded") / "mistaken" / NAME / "scores.ipynb"

@@ -174,7 +174,7 @@ def test_two_kernels_do_not_see_each_other():
         assert printed(two, see) == "[]"
         assert printed(two, "import os; print('mine' in os.listdir('.'))") == "False"
         first, second = (
-            printed(client, "import numpy; print(numpy.random.rand())") for client in (one, two)
+            printed(client, "import torch; print(torch.rand(1))") for client in (one, two)
         )
         assert first != second
 

@@ -62,6 +62,19 @@ def test_a_figure_is_shown_as_png(session):
 
 
 @pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("import matplotlib.pyplot as plt\nplt.plot([1, 2]);", ["display_data"]),
+        ("1 + 1;", []),
+        ("1 + 1", ["execute_result"]),
+        ("!echo said", ["stream"]),
+    ],
+)
+def test_what_is_shown_is_what_a_notebook_shows(session, source, shown):
+    assert [output["output_type"] for output in session.run(source)["outputs"]] == shown
+
+
+@pytest.mark.parametrize(
     ("source", "name"),
     [("1/0", "ZeroDivisionError"), ("def f(:", "SyntaxError"), ("input()", "EOFError")],
 )

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import subprocess
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -92,9 +93,14 @@ class Shell(InteractiveShell):
             def finish_displayhook(self) -> None:
                 pass
 
+            def quiet(self) -> bool:
+                """A last value is not shown after a semicolon; IPython looks for it in its history."""
+                return self.shell.source.rstrip().endswith(";")
+
         self.outputs = outputs
         super().__init__(display_pub_class=Publisher, displayhook_class=Hook)
         self.history_manager.enabled = False
+        self.source = ""  # of the cell that runs
         # Python's own form: what beginners look up, and fifty times quicker than IPython's.
         self.InteractiveTB.set_mode(mode="Plain")
         # Figures are shown as a notebook shows them: PNG on `plt.show()` and at the end of a cell.
@@ -102,6 +108,15 @@ class Shell(InteractiveShell):
 
         select_figure_formats(self, {"png"})
         self.events.register("post_execute", flush_figures)
+
+    def system(self, cmd: str) -> None:
+        """`!command`: what it prints is shown; IPython's own way wants a terminal."""
+        command = self.var_expand(cmd, depth=1)
+        done = subprocess.run(
+            command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        print(done.stdout.decode(errors="replace"), end="")
+        self.user_ns["_exit_code"] = done.returncode
 
     def enable_gui(self, gui: str | None = None) -> None:
         """Accept `%matplotlib inline`: there is no event loop to start."""
@@ -122,6 +137,7 @@ class Shell(InteractiveShell):
         Unless `keep`, the names it bound are as they were before: a check may not overwrite a helper.
         """
         self.outputs.start()
+        self.source = source
         before = dict(self.user_ns)
         result = self.run_cell(source, store_history=False)
         if not keep:

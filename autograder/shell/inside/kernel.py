@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import zmq
 from ipykernel.heartbeat import Heartbeat
 from ipykernel.kernelapp import IPKernelApp
@@ -43,7 +44,8 @@ def prepare() -> None:
 
 def serve(channel: Channel, _: None, limits: dict[str, float], seed: int) -> None:
     """Be a kernel until it is shut down: confined first, then connected, then listening."""
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)  # without it all forks would draw the same
+    torch.manual_seed(seed)
     channel.send({"ready": True})
     connection = channel.receive()
     descriptors = channel.receive_descriptors(len(CHANNELS))

@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 
@@ -38,6 +39,7 @@ def prepare() -> Shell:
     torch.set_num_threads(
         1
     )  # a fork after a parallel region would hang, and a class uses the cores better
+    matplotlib.interactive(True)  # as in a notebook, where a figure needs no `plt.show()`
     shell = Shell.instance(Outputs())
     for source in FIRST_USE:
         shell.run(source, keep=False)
