@@ -31,7 +31,7 @@ WORKERS = 2
 
 def work(folder: Path) -> list[tuple]:
     """For each hand-in of a class its cells to run, and its questions with the cases that are its own."""
-    assignment = Assignment(Course.find(folder, Path.cwd()), NAME)
+    assignment = Assignment(Course.find(folder, start=Path.cwd()), NAME)
     paper = assignment.paper
     found = []
     for student, hand_in in assignment.course.hand_ins(NAME).items():

@@ -96,8 +96,10 @@ def bare(course) -> float:
         env=classes.environment(course.root),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(f"the bare run failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
 
 
