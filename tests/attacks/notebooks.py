@@ -63,7 +63,7 @@ def turns_flags(notebook):
 
 @mangled("makes the checks text, and the solution raw")
 def changes_types(notebook):
-    data = json.loads(nbformat.v4.writes(notebook))
+    data = json.loads(json.dumps(notebook))
     for cell in data["cells"]:
         if str(cell["metadata"].get("nbgrader", {}).get("grade_id", "")).startswith("test_"):
             cell["cell_type"] = "markdown"
@@ -160,7 +160,7 @@ def confuses_the_metadata(notebook):
 
 @mangled("nests its metadata a hundred thousand times", refused=True)
 def nests_its_metadata(notebook):
-    text = nbformat.v4.writes(notebook)
+    text = json.dumps(notebook)
     return text.replace('"metadata": {', '"metadata": {"x": ' + "[" * 10**5 + "]" * 10**5 + ",", 1)
 
 

@@ -1,6 +1,7 @@
 """The stage of a trial: a course of its own, canaries where nobody may look, and services nobody may reach."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -191,7 +192,7 @@ class Stage:
         """The same hand-in in both classes."""
         for class_name in ("class", "alone"):
             (self.folder(student, class_name) / f"{NOTEBOOK}.ipynb").write_text(
-                nbformat.v4.writes(notebook)
+                json.dumps(notebook)
             )
 
     def hand_in(self, attack: Attack) -> None:
@@ -204,7 +205,7 @@ class Stage:
             for number, source in enumerate(cells)
         ]
         text = attack.mangle(notebook) if attack.mangle else notebook
-        text = nbformat.v4.writes(text) if isinstance(text, NotebookNode) else text
+        text = json.dumps(text) if isinstance(text, NotebookNode) else text
         if attack.place:
             attack.place(self, text)
         else:
