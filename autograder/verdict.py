@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autograder.assignment import replies
-from autograder.judge import differs, failure
+from autograder.judge import alike, failure
 from autograder.program import Program
 from autograder.question import Aspect, Case, Fault, Misconception, Question, Reply
 
@@ -146,7 +146,7 @@ def _same(one: Reply, other: Reply) -> bool:
         *_both(one, other, "arguments_after"),
     ]
     try:
-        return not any(differs(a, b, "") for a, b in parts)
+        return all(alike(a, b) for a, b in parts)
     except Exception:  # a hostile value that cannot be compared is no known wrong answer
         return False
 

@@ -19,7 +19,7 @@ import matplotlib
 import numpy as np
 import torch
 
-from . import driver
+from . import driver, trap
 from .cells import Outputs, Shell, Stream
 from .channel import Channel
 
@@ -43,6 +43,7 @@ def prepare() -> Shell:
     shell = Shell.instance(Outputs())
     for source in FIRST_USE:
         shell.run(source, keep=False)
+    trap.know_places()
     return shell
 
 

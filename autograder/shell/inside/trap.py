@@ -6,8 +6,8 @@ It is best effort, in a process that may be hostile: what it notes counts, its s
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 Place = tuple[dict[str, Any], str]  # a module's dictionary and a name in it
@@ -20,6 +20,9 @@ def watched(names: Sequence[str], namespace: dict[str, Any], noted: set[str]) ->
     Names are full ones, such as "torch.Tensor.backward"; those of packages that are not loaded are
     passed over. The names of those called are added to `noted`.
     """
+    if not names:
+        yield
+        return
     with contextlib.ExitStack() as undo:
         traps: dict[int, tuple[Any, Any]] = {}
         for name in names:
@@ -71,14 +74,33 @@ def _replace(owner: Any, name: str, trap: Any, undo: contextlib.ExitStack) -> bo
     return True
 
 
-@lru_cache(maxsize=8)
-def _aliases(identities: tuple[int, ...]) -> list[Place]:
+def know_places() -> None:
+    """Find out once under which names callables are known; the warm parent does it before any fork."""
+    _places()
+
+
+@cache
+def _places() -> tuple[dict[int, list[Place]], frozenset[str]]:
+    """The names of every callable in the loaded modules, by its identity; and those modules."""
+    modules = frozenset(sys.modules)
+    found: dict[int, list[Place]] = {}
+    for space, key, value in _named(modules):
+        found.setdefault(id(value), []).append((space, key))
+    return found, modules
+
+
+def _named(modules: Iterable[str]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    for module in modules:
+        space = getattr(sys.modules.get(module), "__dict__", {})
+        for key, value in list(space.items()):
+            if callable(value):
+                yield space, key, value
+
+
+def _aliases(identities: Sequence[int]) -> list[Place]:
     """All names in loaded modules under which one of these objects is found."""
-    wanted = set(identities)
-    return [
-        (vars(module), key)
-        for module in list(sys.modules.values())
-        if hasattr(module, "__dict__")
-        for key, value in list(vars(module).items())
-        if id(value) in wanted
+    known, modules = _places()
+    later = _named(sys.modules.keys() - modules)
+    return [place for identity in identities for place in known.get(identity, ())] + [
+        (space, key) for space, key, value in later if id(value) in identities
     ]
