@@ -13,9 +13,9 @@ def export_grades(course: Course, assignments: list[str], target: Path) -> None:
         raise CourseError(
             f"{target} is a folder: name the file to write, such as {target / 'grades.csv'}."
         )
-    if not target.parent.is_dir():
-        raise CourseError(f"{target.parent}: there is no such folder.")
     temporary = target.with_name(target.name + ".part")
     with open_gradebook(course) as gradebook:
+        if not target.parent.is_dir():
+            raise CourseError(f"{target.parent}: there is no such folder.")
         GradesExport(to=str(temporary), assignment=assignments).export(gradebook)
     temporary.replace(target)

@@ -382,7 +382,7 @@ def assignment(new_course, hand_in, right):
     hand_in(assignment, "hostile", as_colab(solve(assignment, right | {WRITTEN: HOSTILE})))
     hand_in(assignment, "mistaken", solve(assignment, right | mistaken(assignment)[0]))
     hand_in(assignment, "blank", solve(assignment, {}))
-    grade_class(assignment, jobs=1, progress=lambda: None)
+    grade_class(assignment, jobs=1)
     return assignment
 
 
