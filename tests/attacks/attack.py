@@ -92,7 +92,7 @@ def returned(
 
     def take(function: Callable[..., Any]) -> Callable[..., Any]:
         text = f"{text_of(function)}\n\n{question} = {function.__name__}\n"
-        others = tuple(name for name in ("target", "plain", "tensor") if name != question)
+        others = tuple(name for name in ("plain", "tensor") if name != question)
         name = "returns-" + function.__name__.replace("_", "-")
         register(Attack(name, tries, (), ((question, text),), spared=others))
         return function
