@@ -16,7 +16,7 @@ EXERCISES := $(wildcard exercises/*/*.ipynb)
 GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*.css autograder/*/*/*.py)
 BANK := $(wildcard tests/bank/*/*/*.py)
 
-.PHONY: course env book exercises sample grade test bench lint lock clean
+.PHONY: course env book exercises sample grade test attacks bench lint lock clean
 .DELETE_ON_ERROR:
 
 course: exercises book sample
