@@ -73,7 +73,7 @@ test: env lint book
 attacks: env
 	$(BIN)/python -m pytest tests/attacks tests/faults
 
-# All figures (about 25 minutes), or ONLY=<name>; each row goes into _build/bench.json. See docs/benchmarks.md.
+# All figures, or ONLY=<name>; each row goes into _build/bench.json. See docs/benchmarks.md.
 bench: env $(if $(ONLY),,book)
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
