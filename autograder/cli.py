@@ -256,7 +256,11 @@ def _with_hand_ins(assignments: list, named: bool) -> list:
 
 
 def _say(text: str, console: Console = out) -> None:
-    """Print one line as it is: paths are not broken, and nothing in it is taken for markup."""
+    """Print one line as it is: paths are not broken, and nothing in it is taken for markup.
+
+    A student's folder may have any name: control characters are shown and not sent to the terminal.
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

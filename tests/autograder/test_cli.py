@@ -122,3 +122,15 @@ def test_doctor_names_what_is_missing(command, course):
     done = command(course, "autograder", "doctor", succeeds=False)
     assert "a-package-nobody-has 1.0" in done.stdout
     assert "make env" in done.stdout
+
+
+def test_a_name_cannot_command_the_terminal():
+    from io import StringIO
+
+    from rich.console import Console
+
+    from autograder.cli import _say
+
+    printed = StringIO()
+    _say("eve\x1b]0;title\x07\u202e: a link\nwritten – as it is", Console(file=printed))
+    assert printed.getvalue() == "eve\\x1b]0;title\\x07\\x202e: a link\nwritten – as it is\n"
