@@ -5,7 +5,6 @@ full memory ends the fork and costs that question's calls only.
 """
 
 import contextlib
-import json
 import os
 import random
 import select
@@ -109,9 +108,9 @@ def answer_in_fork(
             os.setpgid(0, 0)
             os.close(read_end)
             torch.set_num_threads(1)  # a fork has no other threads, and would wait for them
+            channel = Channel(read_end, write_end)
             for request in requests:
-                raw = json.dumps(driver.call(namespace, request)).encode()
-                write_all(write_end, struct.pack(">I", len(raw)) + raw)
+                channel.send(driver.call(namespace, request))
         finally:
             os._exit(0)
     os.close(write_end)
@@ -132,13 +131,6 @@ def answer_in_fork(
 
 
 ENDED = "ended"
-
-
-def write_all(descriptor: int, raw: bytes) -> None:
-    """Write all of `raw`."""
-    data = memoryview(raw)
-    while data:
-        data = data[os.write(descriptor, data) :]
 
 
 def read_message(
