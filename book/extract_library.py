@@ -14,7 +14,6 @@ import jupytext
 import typer
 
 BOOK = Path(__file__).parent
-PAGES = {"scores": "02-scores.md"}  # module of attend -> the page that builds it
 
 HEADER = '''"""Extracted from book/{page}, edit there.
 
@@ -34,11 +33,19 @@ def module_text(page: Path) -> str:
     return "\n\n\n".join([HEADER.format(page=page.name) + "\n" + imports, *definitions]) + "\n"
 
 
+def pages(book: Path) -> dict[str, str]:
+    """The module of attend -> the chapter that builds it: `multi_head` -> `05-multi-head.md`."""
+    return {
+        page.stem.partition("-")[2].replace("-", "_"): page.name
+        for page in sorted(book.glob("[0-9][0-9]-*.md"))
+    }
+
+
 def stale_modules(book: Path) -> list[str]:
     """One sentence for each committed module that is not what its page says."""
     return [
         f"book/attend/{module}.py differs from book/{page}: run `python -m book.extract_library`."
-        for module, page in PAGES.items()
+        for module, page in pages(book).items()
         if not (path := book / "attend" / f"{module}.py").exists()
         or path.read_text(encoding="utf-8") != module_text(book / page)
     ]
@@ -53,7 +60,7 @@ def main(
         for sentence in (stale := stale_modules(book)):
             typer.echo(sentence, err=True)
         raise typer.Exit(code=1 if stale else 0)
-    for module, page in PAGES.items():
+    for module, page in pages(book).items():
         path = book / "attend" / f"{module}.py"
         path.write_text(module_text(book / page), encoding="utf-8")
         typer.echo(f"wrote {path.relative_to(book.parent)}")
