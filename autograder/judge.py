@@ -68,7 +68,7 @@ def shape() -> Judge:
             if np.ptp(want) > 0 and not np.ptp(np.asarray(have, dtype=float)) > 0:
                 return Fault("The result has the right shape, but every entry is the same.")
             for name, argument in case.arguments.items():
-                if differs(want, argument, "") and not differs(have, argument, ""):
+                if alike(argument, have) and not alike(argument, want):
                     return Fault(f"The result is nothing but the argument {name}.")
         return None
 
@@ -99,10 +99,9 @@ def untouched() -> Judge:
     def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
         if fault := values()(case, expected, got):
             return fault
-        for name, before in case.arguments.items():
-            if fault := differs(
-                before, got["arguments_after"].get(name), f"The argument {name} after the call"
-            ):
+        for name, after in got["changed"].items():
+            before = case.arguments.get(name)
+            if fault := differs(before, after, f"The argument {name} after the call"):
                 return Fault(
                     f"The call changed its argument {name} in place.", fault.expected, fault.got
                 )
@@ -162,9 +161,8 @@ def shape_fault(expected: Any, got: Any, what: str) -> Fault | None:
 
 def alike(one: Any, other: Any) -> bool:
     """Whether two values do not differ; quicker than `differs`, which also puts it into words."""
-    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
-    if arrays and one.shape == other.shape:
-        return not _wrong(one, other).any()
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.shape == other.shape and not _wrong(one, other).any()
     return differs(one, other, "") is None
 
 
@@ -173,6 +171,12 @@ def _wrong(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
     tolerance = TOLERANCE.get(expected.dtype.name, 0.0)
     if tolerance and got.dtype.name in ("float16", "float32"):
         tolerance = max(tolerance, TOLERANCE["float32"])  # that float64 was lost is another aspect
+    # NumPy's own comparison knows what is infinite or no number, and takes ten times as long.
+    if expected.dtype.kind == got.dtype.kind == "f" and np.isfinite(expected).all():
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = np.abs(got - expected) <= tolerance * (1 + np.abs(expected))
+        if near.all() or np.isfinite(got).all():
+            return ~near
     return ~np.isclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from autograder.rules import Rule
 from autograder.shell.inside import wire
 
-# Of the driver, decoded: value, arguments_after, gradients, held, or error; with forbidden; or stopped.
+# Of the driver, decoded: value, changed, gradients, held, or error; with forbidden; or stopped.
 Reply = dict[str, Any]
 
 

@@ -52,6 +52,9 @@ def decide(
 ) -> Verdict:
     """Judge the replies `got` against the solution's, and the hand-in's code against the rules."""
     rows = [_judge(aspect, cases, expected, got) for aspect in question.aspects]
+    shown = {case.name: show_inputs(case) for case in cases if case.name in {r.case for r in rows}}
+    for row in rows:
+        row.inputs = shown.get(row.case, "")
     verdict = Verdict(question.name, question.title, question.points, 0.0, rows)
     verdict.answered = not all(_is_unanswered(question, reply) for reply in got)
     values_lost = any(row.earned < row.points for row in rows)
@@ -92,10 +95,9 @@ def _judge(
                 aspect.points,
                 0.0,
                 case.name,
-                show_inputs(case),
-                fault.sentence,
-                fault.expected,
-                fault.got,
+                sentence=fault.sentence,
+                expected=fault.expected,
+                got=fault.got,
             )
     return AspectResult(aspect.title, aspect.points, aspect.points)
 
@@ -140,10 +142,12 @@ def _is(
 def _same(one: Reply, other: Reply) -> bool:
     if "value" not in one or "value" not in other:
         return ("value" in one) == ("value" in other)
+    if one["changed"].keys() != other["changed"].keys():
+        return False
     parts = [
         (one["value"], other["value"]),
         *_both(one, other, "gradients"),
-        *_both(one, other, "arguments_after"),
+        *_both(one, other, "changed"),
     ]
     try:
         return all(alike(a, b) for a, b in parts)

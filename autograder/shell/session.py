@@ -3,7 +3,6 @@
 A `Session` knows the protocol and the time; where the process runs is `sandbox`'s business.
 """
 
-import json
 import secrets
 import select
 import socket
@@ -90,7 +89,7 @@ class Session:
     def _exchange(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         # The id cannot be guessed, so nothing written ahead on the channel passes for an answer.
         identity = secrets.token_hex(8)
-        raw = json.dumps({"id": identity, **request}).encode()
+        raw = wire.dumps({"id": identity, **request})
         if self._broken:
             raise Stopped(self._broken)
         try:
@@ -110,7 +109,7 @@ class Session:
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         size = struct.unpack(">I", self._read(4, deadline, seconds))[0]
-        if size > 1.25 * self.limits.reply_bytes + (1 << 20):  # what JSON adds
+        if size > self.limits.reply_bytes + (1 << 20):  # what the text adds
             raise Stopped("it sent more than allowed")
         answer = wire.loads(self._read(size, deadline, seconds))
         if not isinstance(answer, dict):
@@ -156,10 +155,11 @@ def _reply(answer: Any) -> Reply:
     """One call's reply, decoded, or `{"stopped": why}`."""
     if not isinstance(answer, dict):
         return {"stopped": "the process broke the protocol"}
-    if "reply" not in answer:
+    reply = answer.get("reply")
+    if not isinstance(reply, bytes):
         return {"stopped": wire.plain(answer.get("stopped", "it broke the protocol"), 200)}
     try:
-        return decode_reply(wire.loads(str(answer["reply"]).encode(errors="replace")))
+        return decode_reply(wire.loads(reply))
     except wire.WireError as error:
         return {"stopped": f"the answer could not be read: {error}"}
 
@@ -186,7 +186,7 @@ def _decode_reply(tree: Any) -> dict[str, Any]:
     held = tree.get("held")
     reply["held"] = held if type(held) is int else None
     reply["value"] = wire.decode(tree.get("value"))
-    for part in ("arguments_after", "gradients"):
+    for part in ("changed", "gradients"):
         content = tree.get(part, {})
         if not isinstance(content, dict):
             raise wire.WireError("a reply is not of the protocol's form")

@@ -1,6 +1,5 @@
 """Attacks on what runs in the student's own process: the interpreter, the libraries, the protocol."""
 
-import base64
 import builtins
 import json
 import os
@@ -60,10 +59,9 @@ def patches_ipython():
 
 @attack("replaces the libraries that the protocol is made of")
 def patches_the_protocol():
-    answer = {"value": 1.0, "score": 4, "verdict": "right", "earned": 4, "arguments_after": {}}
+    answer = {"value": 1.0, "score": 4, "verdict": "right", "earned": 4, "changed": {}}
     json.dumps = lambda *args, **kwargs: '{"value": 1.0, "score": 4}'
     json.loads = lambda *args, **kwargs: answer
-    base64.b64encode = lambda raw: b"AAAA"
     struct.pack = lambda *args: b"\0\0\0\1"
     struct.unpack = lambda *args: (1,)
     socket.socket.sendall = lambda self, raw: None
@@ -76,7 +74,7 @@ def patches_the_driver():
         "value": {"array": ["float64", [2, 2], "AAAA"]},
         "score": 4.0,
         "points": 4,
-        "arguments_after": {},
+        "changed": {},
     }
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] != "inside" or module is None:
@@ -146,17 +144,20 @@ def patches_from_a_thread():
 
 def forge(number):
     """Every message that might be taken for an answer, in the forms that might be expected."""
-    value = {"array": ["float64", [2, 2], base64.b64encode(np.ones(4).tobytes()).decode()]}
-    reply = {"value": value, "arguments_after": {}, "score": 4}
+    value = {"array": ["float64", [2, 2], {"bytes": [0, 32]}]}
+    reply = {"value": value, "changed": {}, "gradients": {}, "forbidden": [], "score": 4}
+    answer = {"reply": {"bytes": [0, 400]}}
     messages = [
         {"id": number, "reply": json.dumps(reply)},
         {"id": number, "reply": reply},
         {"id": number, "replies": [reply] * 4},
+        {"id": number, "answers": [answer] * 4},
         {"ready": True, "pid": 1},
         {"verdicts": {"target": {"score": 4, "points": 4}}},
     ]
     framed = [
-        struct.pack(">I", len(raw)) + raw for raw in (json.dumps(m).encode() for m in messages)
+        struct.pack(">I", len(raw)) + raw
+        for raw in (json.dumps(m).encode() + b"\0" + np.ones(4).tobytes() for m in messages)
     ]
     return [*framed, *(json.dumps(m).encode() + b"\n" for m in messages)]
 
@@ -230,9 +231,9 @@ HOSTILE_JSON = {
     "nests-deeply": "'[' * 10**6",
     "repeats-a-key": '\'{"value": 1.0, "value": {"array": ["float64", [2, 2], ""]}}\'',
     "sends-a-number-of-a-million-digits": "'9' * 10**6",
-    "sends-what-json-does-not-have": '\'{"value": NaN, "arguments_after": Infinity, "gradients": -Infinity}\'',
+    "sends-what-json-does-not-have": '\'{"value": NaN, "changed": Infinity, "gradients": -Infinity}\'',
     "sends-no-object": "'[1, 2, 3]'",
-    "sends-other-types": '\'{"value": [], "arguments_after": [1], "gradients": "x", "error": [], "stopped": {}}\'',
+    "sends-other-types": '\'{"value": [], "changed": [1], "gradients": "x", "error": [], "stopped": {}}\'',
     "lies-about-a-shape": '\'{"value": {"array": ["float64", [1099511627775, 1099511627775, 0], ""]}}\'',
     "lies-about-a-negative-shape": '\'{"value": {"array": ["float64", [-2, -2], ""]}}\'',
     "lies-about-a-dtype": '\'{"value": {"array": ["object", [1], "AAAAAAAAAAA="]}}\'',

@@ -8,20 +8,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 from nbformat import NotebookNode
+from sqlalchemy import URL, create_engine, text
 
 from autograder.assignment import Assignment
-from autograder.course import Course
+from autograder.course import Course, checked_url
 from autograder.sample import bank, bank_programs
 
 ROOT = Path(__file__).parents[2]
 ASSIGNMENT = "02-scores"
+POSTGRESQL = "/usr/lib/postgresql"
+PASSWORD = "p@ss/wörd%40"
 COPIED = ("nbgrader_config.py", "requirements.txt", "solutions", "exercises", "tests/bank")
 
 
@@ -116,3 +121,71 @@ def command(environment: dict[str, str]) -> Callable[..., subprocess.CompletedPr
         return done
 
     return run
+
+
+class Server:
+    """A PostgreSQL server in a folder of its own, reached by its socket; PostgreSQL refuses to run as root."""
+
+    def __init__(self, programs: Path) -> None:
+        self.programs = programs
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="pg")
+        )  # short: a socket's path has 107 characters
+        self.user = "postgres" if os.geteuid() == 0 else None
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        if self.user:
+            shutil.chown(self.folder, self.user)
+            shutil.chown(password, self.user)
+        as_owner = ["-U", "owner", "-A", "scram-sha-256", f"--pwfile={password}"]
+        self._run("initdb", "-D", "data", "--no-sync", "-E", "UTF8", "--locale=C", *as_owner)
+        self.start()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [self.programs / program, *arguments]
+        log = (self.folder / "log").open("a")
+        subprocess.run(
+            command, cwd=self.folder, user=self.user, stdout=log, stderr=log, timeout=60, check=True
+        )
+
+    def start(self) -> None:
+        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=20"
+        self._run("pg_ctl", "start", "-w", "-D", "data", "-o", options)
+
+    def kill(self) -> None:
+        """End the server and all its processes with SIGKILL."""
+        server = psutil.Process(int((self.folder / "data/postmaster.pid").read_text().split()[0]))
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=30)
+
+    def url(self, database: str, password: str = PASSWORD) -> str:
+        """A URL as an instructor would write it."""
+        query = {"host": str(self.folder)}
+        url = URL.create("postgresql", "owner", password, database=database, query=query)
+        return url.render_as_string(hide_password=False)
+
+    def create(self, database: str, template: str = "template1") -> str:
+        """A new database; its URL."""
+        engine = create_engine(checked_url(self.url("postgres")), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'))
+        engine.dispose()
+        return self.url(database)
+
+    def close(self) -> None:
+        self._run("pg_ctl", "stop", "-m", "immediate", "-D", "data")
+        shutil.rmtree(self.folder)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server; a test that asks for it is skipped where there is none."""
+    found = sorted(Path(POSTGRESQL).glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("the system package postgresql of apt.txt is absent")
+    pytest.importorskip("psycopg", reason="the Python package psycopg is absent: run `make env`")
+    started = Server(found[-1].parent)
+    yield started
+    started.close()

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,14 +15,13 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import nbformat
-import psutil
 import pytest
 from nbformat import NotebookNode
 from nbgrader.api import Base, Gradebook, SubmittedAssignment
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
-from sqlalchemy import URL, Engine, create_engine, event, inspect, select, text
+from sqlalchemy import Engine, create_engine, event, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from autograder.assignment import Assignment, flag, grade_id
@@ -37,76 +35,7 @@ from autograder.sample import solve
 NAME, NOTEBOOK, WRITTEN = "02-scores", "scores", "choose_a_score"
 ROOT = Path(__file__).parents[2]
 DUE = datetime(2026, 3, 1, 12)
-POSTGRESQL = "/usr/lib/postgresql"
 SECRET = "p@ss/wörd%40"
-
-
-class Server:
-    """A PostgreSQL server in a folder of its own, reached by its socket; PostgreSQL refuses to run as root."""
-
-    def __init__(self, programs: Path) -> None:
-        self.programs = programs
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="pg")
-        )  # short: a socket's path has 107 characters
-        self.user = "postgres" if os.geteuid() == 0 else None
-        password = self.folder / "password"
-        password.write_text(SECRET)
-        if self.user:
-            shutil.chown(self.folder, self.user)
-            shutil.chown(password, self.user)
-        as_owner = ["-U", "owner", "-A", "scram-sha-256", f"--pwfile={password}"]
-        self._run("initdb", "-D", "data", "--no-sync", "-E", "UTF8", "--locale=C", *as_owner)
-        self.start()
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [self.programs / program, *arguments]
-        log = (self.folder / "log").open("a")
-        subprocess.run(
-            command, cwd=self.folder, user=self.user, stdout=log, stderr=log, timeout=60, check=True
-        )
-
-    def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=20"
-        self._run("pg_ctl", "start", "-w", "-D", "data", "-o", options)
-
-    def kill(self) -> None:
-        """End the server and all its processes with SIGKILL."""
-        server = psutil.Process(int((self.folder / "data/postmaster.pid").read_text().split()[0]))
-        processes = [server, *server.children(recursive=True)]
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes, timeout=30)
-
-    def url(self, database: str, password: str = SECRET) -> str:
-        """A URL as an instructor would write it."""
-        query = {"host": str(self.folder)}
-        url = URL.create("postgresql", "owner", password, database=database, query=query)
-        return url.render_as_string(hide_password=False)
-
-    def create(self, database: str, template: str = "template1") -> str:
-        """A new database; its URL."""
-        engine = create_engine(checked_url(self.url("postgres")), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'))
-        engine.dispose()
-        return self.url(database)
-
-    def close(self) -> None:
-        self._run("pg_ctl", "stop", "-m", "immediate", "-D", "data")
-        shutil.rmtree(self.folder)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A PostgreSQL server; a test that asks for it is skipped where there is none."""
-    found = sorted(Path(POSTGRESQL).glob("*/bin/initdb"))
-    if not found:
-        pytest.skip("the system package postgresql of apt.txt is absent")
-    pytest.importorskip("psycopg", reason="the Python package psycopg is absent: run `make env`")
-    started = Server(found[-1].parent)
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +56,7 @@ def released(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def released_on_server(root: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+def released_on_server(root: Path, server: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a PostgreSQL database that knows the assignment and nobody, made by nbgrader itself."""
     url = checked_url(server.create("released"))
     course = Course(root, tmp_path_factory.mktemp("released"), url)
@@ -145,7 +74,7 @@ def new_class(root: Path, released: Path, tmp_path: Path) -> Course:
 
 
 @pytest.fixture
-def class_on_server(root: Path, server: Server, released_on_server: str, tmp_path: Path) -> Course:
+def class_on_server(root: Path, server: Any, released_on_server: str, tmp_path: Path) -> Course:
     """A class with a PostgreSQL gradebook of this test's own."""
     url = server.create(f"{tmp_path.name}", released_on_server)
     return Course(root, tmp_path / "class", checked_url(url))

@@ -134,7 +134,7 @@ def test_too_large_a_reply_is_refused(kind):
 def test_a_changed_argument_is_reported(session):
     session.run("def spoil(a):\n    a[0] = 9\n    return a")
     reply = call(session, request("spoil", a=np.zeros(2)))
-    np.testing.assert_array_equal(reply["arguments_after"]["a"], [9, 0])
+    np.testing.assert_array_equal(reply["changed"]["a"], [9, 0])
 
 
 def test_a_missing_function_is_an_error_with_its_name(session):

@@ -132,7 +132,7 @@ def test_nan_where_none_is_expected_is_said():
 def test_a_reply_that_breaks_a_judge_loses_the_aspect_only(value):
     drawn = DOUBLE.draw(1)
     expected = replies({"double": right}, DOUBLE, drawn)
-    hostile = [{"value": value, "arguments_after": {}, "gradients": {}}] * 2
+    hostile = [{"value": value, "changed": {}, "gradients": {}}] * 2
     assert decide(DOUBLE, drawn, expected, hostile).score == 0
 
 

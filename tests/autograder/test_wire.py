@@ -1,6 +1,5 @@
 """Values travel as data: what goes in comes out, and what is not data is refused."""
 
-import json
 import pickle
 
 import numpy as np
@@ -12,7 +11,7 @@ from autograder.shell.session import decode_reply
 
 
 def through(value):
-    return wire.decode(wire.loads(json.dumps(wire.encode(value)).encode()))
+    return wire.decode(wire.loads(wire.dumps(wire.encode(value))))
 
 
 @pytest.mark.parametrize("dtype", sorted(wire.DTYPES))
@@ -63,12 +62,14 @@ def test_an_array_too_large_to_return_is_named_so():
 @pytest.mark.parametrize(
     "tree",
     [
-        {"array": ["float64", [10**12], ""]},  # a shape that its bytes do not fill
-        {"array": ["float64", [-1], ""]},
-        {"array": ["float64", [9] * 100_000, ""]},
-        {"array": ["float64", [True], "AAAAAAAAAAA="]},
-        {"array": ["object", [1], "AAAAAAAAAAA="]},
-        {"array": ["float64", [1], "not base64!"]},
+        {"array": ["float64", [10**12], b""]},  # a shape that its bytes do not fill
+        {"array": ["float64", [-1], b""]},
+        {"array": ["float64", [9] * 100_000, b""]},
+        {"array": ["float64", [True], bytes(8)]},
+        {"array": ["object", [1], bytes(8)]},
+        {"array": ["float64", [1], "text is not bytes"]},
+        {"array": ["float64", [1], 8]},
+        b"bytes alone",
         {"array": ["float64", [1]]},
         {"array": "float64"},
         {"pickle": pickle.dumps(1).hex()},
@@ -86,7 +87,26 @@ def test_what_is_not_of_the_protocol_is_refused(tree):
         wire.decode(tree)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'[{"bytes": [0, 9]}]\0too few',
+        b'[{"bytes": [1, 2]}]\0xx',
+        b'[{"bytes": [0, 1]}, {"bytes": [0, 1]}]\0x',  # once named is enough
+        b'[{"bytes": [0, -1]}]\0xx',
+        b'[{"bytes": [0, true]}]\0xx',
+        b'[{"bytes": [0, 1.0]}]\0xx',
+        b'[{"bytes": "ab"}]\0xx',
+        b'[{"bytes": 1}]\0xx',
+        b'[{"bytes": [0]}]\0xx',
+    ],
+)
+def test_a_message_that_misplaces_its_bytes_is_refused(raw):
+    with pytest.raises(wire.WireError):
+        wire.loads(raw)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000, b"\0", b"[" * 100_000 + b"\0"])
 def test_what_is_not_json_is_refused(raw):
     with pytest.raises(wire.WireError):
         wire.loads(raw)

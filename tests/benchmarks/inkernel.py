@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from autograder.judge import failure
+from autograder.judge import alike, failure
 from autograder.shell.inside.held import Held
 
 
@@ -62,7 +62,8 @@ def call(function, case, library):
         total = (value * torch.from_numpy(case.upstream)).sum()
         found = torch.autograd.grad(total, [leaves[n] for n in names], allow_unused=True)
         reply["gradients"] = dict(zip(names, map(as_arrays, found), strict=True))
-    reply["arguments_after"] = {name: as_arrays(value) for name, value in arguments.items()}
+    after = {name: as_arrays(value) for name, value in arguments.items()}
+    reply["changed"] = {n: a for n, a in after.items() if not alike(case.arguments[n], a)}
     return reply
 
 

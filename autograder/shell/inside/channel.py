@@ -1,10 +1,11 @@
-"""Messages between the trusted side and a student's process: a length in four bytes, then JSON."""
+"""Messages between the trusted side and a student's process: a length in four bytes, then what `wire` makes of it."""
 
-import json
 import os
 import socket
 import struct
 from typing import Any
+
+from . import wire
 
 
 class Channel:
@@ -15,7 +16,7 @@ class Channel:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message."""
-        raw = json.dumps(message).encode()
+        raw = wire.dumps(message)
         data = memoryview(struct.pack(">I", len(raw)) + raw)
         while data:
             data = data[os.write(self._write_to, data) :]
@@ -23,7 +24,7 @@ class Channel:
     def receive(self) -> dict[str, Any] | None:
         """The next message, None once the other side has closed."""
         header = self._read(4)
-        return json.loads(self._read(struct.unpack(">I", header)[0])) if header else None
+        return wire.loads(self._read(struct.unpack(">I", header)[0])) if header else None
 
     def receive_descriptors(self, most: int) -> list[int]:
         """The descriptors that the other side passes next, with one byte of no meaning."""

@@ -23,8 +23,8 @@ def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     one-pass iterators); `construct` and `state` (a class is built and its weights loaded first);
     `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)); `forbidden` (full names
     of callables whose calls are reported); `measured` (ask for the bytes held beside the iterators).
-    Reply: `value`, `arguments_after`, `gradients`, `held`, or `error` with `type`, `message` and `line`; beside
-    either, `forbidden` lists those that were called.
+    Reply: `value`, `changed` (the arguments that are not as they were), `gradients`, `held`, or `error`
+    with `type`, `message` and `line`; beside either, `forbidden` lists those that were called.
     """
     called: set[str] = set()
     try:
@@ -54,7 +54,10 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
     reply = {"value": wire.encode(value), "held": held.bytes() if held else None}
     if request.get("upstream") is not None:
         reply["gradients"] = _gradients(value, leaves, request)
-    reply["arguments_after"] = {name: wire.encode(argument) for name, argument in given.items()}
+    after = {name: wire.encode(argument) for name, argument in given.items()}
+    reply["changed"] = {
+        name: tree for name, tree in after.items() if tree != request["arguments"][name]
+    }
     return reply
 
 

@@ -66,14 +66,14 @@ def serve(channel: Channel, shell: Shell, limits: dict[str, float], seed: int) -
 def answer(
     namespace: dict[str, Any], requests: list[dict[str, Any]], limits: dict[str, float]
 ) -> dict[str, Any]:
-    """For each call its reply, as text, or why there is none: `{"reply": …}` or `{"stopped": …}`.
+    """For each call its reply, as the fork sent it, or why there is none: `{"reply": …}` or `{"stopped": …}`.
 
     A call that ends the fork is answered for, and a new fork goes on with the next one; when the
     question's time is used up the calls that are left are not tried.
     """
     deadline = time.monotonic() + limits["check_seconds"]
     left = int(limits["reply_bytes"])
-    answers: list[dict[str, str]] = []
+    answers: list[dict[str, Any]] = []
     while len(answers) < len(requests):
         if left < 0 or time.monotonic() > deadline:
             answers.append(
@@ -82,7 +82,7 @@ def answer(
             continue
         replies, why = answer_in_fork(namespace, requests[len(answers) :], deadline, left, limits)
         left -= sum(map(len, replies))
-        answers += [{"reply": reply.decode(errors="replace")} for reply in replies]
+        answers += [{"reply": reply} for reply in replies]
         if why:
             answers.append({"stopped": why})
     return {"answers": answers}

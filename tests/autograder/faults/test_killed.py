@@ -25,19 +25,25 @@ pytestmark = pytest.mark.skipif(bool(sandbox.available("bwrap")), reason=sandbox
 
 @pytest.fixture(scope="module")
 def classes(new_course: Callable[[], Course]) -> tuple[Course, Course]:
-    """Two courses with the same sixty hand-ins and the same secret: one run undisturbed, one killed."""
+    """Two courses with the same sixty hand-ins and the same secret: one was graded undisturbed."""
     courses = new_course(), new_course()
-    texts = hand_ins(Assignment.named(courses[0], "02-scores"))
     for course in courses:
-        course.class_folder.mkdir()
-        (course.class_folder / "secret").write_text("5ec7e7" * 12)
-        for student, text in texts.items():
-            folder = course.step("submitted") / student / "02-scores"
-            folder.mkdir(parents=True)
-            (folder / "scores.ipynb").write_text(text)
-            (folder / "timestamp.txt").write_text("2026-11-21 12:00:00 UTC")
+        fill(course)
         run(course, "release")
+    run(courses[0], "grade", "--jobs", "2")
+    run(courses[0], "feedback")
     return courses
+
+
+def fill(course: Course) -> None:
+    """The class's secret and its hand-ins."""
+    course.class_folder.mkdir()
+    (course.class_folder / "secret").write_text("5ec7e7" * 12)
+    for student, text in hand_ins(Assignment.named(course, "02-scores")).items():
+        folder = course.step("submitted") / student / "02-scores"
+        folder.mkdir(parents=True)
+        (folder / "scores.ipynb").write_text(text)
+        (folder / "timestamp.txt").write_text("2026-11-21 12:00:00 UTC")
 
 
 def hand_ins(assignment: Assignment) -> dict[str, str]:
@@ -51,6 +57,7 @@ def start(course: Course, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "autograder", *arguments, "--class", str(course.class_folder)],
         cwd=course.root,
+        env=os.environ | {"AUTOGRADER_GRADEBOOK": course.database_url},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -106,40 +113,69 @@ def state(course: Course) -> dict[str, dict]:
     return {"gradebook": rows, "files": files}
 
 
+def wait(course: Course, process: subprocess.Popen, wanted: int) -> None:
+    """Until so many have a record and the run has workers."""
+    deadline = time.monotonic() + 120
+    while len(records(course)) < wanted or not workers(process):
+        assert process.poll() is None, f"it ended by itself: {process.communicate()[0]}"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_run_killed_at_twenty_points_ends_as_an_undisturbed_one(classes):
+    """The command itself and its workers, by turns; a run that lost a worker only is left to go on."""
     undisturbed, killed = classes
-    run(undisturbed, "grade", "--jobs", "2")
-    run(undisturbed, "feedback")
     chance = random.Random(4)
     seen: dict[str, bytes] = {}
-    worker_kills = 0
+    process = start(killed, "grade", "--jobs", "2")
     for number in range(KILLS):
-        process = start(killed, "grade", "--jobs", "2")
-        wanted = len(seen) + chance.randint(0, 3)
-        deadline = time.monotonic() + 120
-        while len(records(killed)) < wanted and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(chance.random() * 0.3)
-        victims = workers(process) if number % 2 else []
-        if victims:
-            worker_kills += 1
-            os.kill(chance.choice(victims), signal.SIGKILL)
-            process.communicate(timeout=300)  # the run goes on without it, or stops and says so
-        else:
-            os.kill(process.pid, signal.SIGKILL)
+        wait(killed, process, len(seen) + chance.randint(0, 2))
+        time.sleep(chance.random() * 0.2)
+        assert process.poll() is None, "the class was graded before it was killed often enough"
+        victim = chance.choice(workers(process) or [process.pid]) if number % 2 else process.pid
+        os.kill(victim, signal.SIGKILL)
+        if victim == process.pid:
             process.communicate(timeout=60)
+            process = start(killed, "grade", "--jobs", "2")
         now = records(killed)
         assert all(now[student] == record for student, record in seen.items()), "graded twice"
         seen = now
-        if len(seen) == STUDENTS:
-            break
-    assert worker_kills
-    run(killed, "grade", "--jobs", "2")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
     run(killed, "feedback")
     assert records(killed).items() >= seen.items()
     assert len(records(killed)) == STUDENTS
-    first, second = state(undisturbed), state(killed)
+    same(undisturbed, killed)
+
+
+def test_a_database_killed_at_twenty_points_ends_as_an_undisturbed_one(classes, new_course, server):
+    """A run that loses its database says so and stops; the same command goes on once it is back."""
+    undisturbed, _ = classes
+    here = new_course()
+    killed = Course(here.root, here.class_folder, server.create("killed"))
+    fill(killed)
+    run(killed, "release")
+    chance, seen = random.Random(5), {}
+    for _ in range(KILLS):
+        process = start(killed, "grade", "--jobs", "2")
+        wait(killed, process, len(seen) + chance.randint(0, 2))
+        time.sleep(chance.random() * 0.2)
+        server.kill()
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 1 and "gradebook" in said and "Traceback" not in said, said
+        server.start()
+        now = records(killed)
+        # One record may be ahead of a gradebook that was lost: that student is entered again.
+        assert all(now[student] == record for student, record in seen.items()), "graded twice"
+        seen = now
+    run(killed, "grade", "--jobs", "2")
+    run(killed, "feedback")
+    assert len(records(killed)) == STUDENTS
+    same(undisturbed, killed)
+
+
+def same(undisturbed: Course, other: Course) -> None:
+    first, second = state(undisturbed), state(other)
     assert first["gradebook"] == second["gradebook"]
     assert first["files"].keys() == second["files"].keys()
     different = [name for name in first["files"] if first["files"][name] != second["files"][name]]
