@@ -1,5 +1,6 @@
 """A class run killed at random points: the same command again gives what an undisturbed run gives."""
 
+import contextlib
 import os
 import random
 import signal
@@ -7,9 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbgrader.api import Gradebook
 
@@ -80,17 +81,14 @@ def records(course: Course) -> dict[str, bytes]:
 
 
 def workers(process: subprocess.Popen) -> list[int]:
-    """The processes that grade for a run: its children that run this Python's joblib."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-            line = (stat.parent / "cmdline").read_text()
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == process.pid and "loky" in line and "resource_tracker" not in line:
-            found.append(int(stat.parent.name))
-    return found
+    """The processes that grade for a run, the one that they are forks of, and the warm parent."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        own = psutil.Process(process.pid).children()
+        marks = ("forkserver", "inside.warm")
+        own = [child for child in own if any(mark in str(child.cmdline()) for mark in marks)]
+        forks = [f for child in own if marks[0] in str(child.cmdline()) for f in child.children()]
+        return [child.pid for child in [*own, *forks]] if forks else []
+    return []
 
 
 def state(course: Course) -> dict[str, dict]:
