@@ -9,7 +9,6 @@ from pathlib import Path
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
-from traitlets.config import Config
 
 from autograder.assignment import Assignment
 from autograder.changes import whole_version
@@ -23,7 +22,7 @@ warnings.filterwarnings("ignore", category=SAWarning)
 
 def nbgrader_api(course: Course, **directories: str) -> NbGraderAPI:
     """nbgrader on this course; `directories` overrides settings of its CourseDirectory."""
-    config = course.configure(Config())
+    config = course.nbgrader_config  # the instructor's own settings too
     for name, value in directories.items():
         setattr(config.CourseDirectory, name, value)
     # nbgrader's own log goes into each result; what matters of it is raised as a CourseError.

@@ -81,13 +81,14 @@ def records(course: Course) -> dict[str, bytes]:
 
 
 def workers(process: subprocess.Popen) -> list[int]:
-    """The processes that grade for a run, the one that they are forks of, and the warm parent."""
+    """The processes that grade for a run, and the warm parent; none before all are there."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        own = psutil.Process(process.pid).children()
-        marks = ("forkserver", "inside.warm")
-        own = [child for child in own if any(mark in str(child.cmdline()) for mark in marks)]
-        forks = [f for child in own if marks[0] in str(child.cmdline()) for f in child.children()]
-        return [child.pid for child in [*own, *forks]] if forks else []
+        children = psutil.Process(process.pid).children()
+        told = {child: " ".join(child.cmdline()) for child in children}
+        warm = [child.pid for child in children if "inside.warm" in told[child]]
+        template = [child for child in children if "forkserver" in told[child]]
+        forks = [fork.pid for child in template for fork in child.children()]
+        return [*warm, *forks] if len(forks) == 2 else []
     return []
 
 
