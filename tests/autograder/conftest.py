@@ -3,6 +3,7 @@
 Nothing here writes into the checkout: sources and releases are copied, and so is the bank.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -175,7 +176,8 @@ class Server:
         return self.url(database)
 
     def close(self) -> None:
-        self._run("pg_ctl", "stop", "-m", "immediate", "-D", "data")
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+            self.kill()
         shutil.rmtree(self.folder)
 
 
