@@ -122,7 +122,7 @@ class TestSoftmax:
         np.testing.assert_array_equal(scores, before[0])
         np.testing.assert_array_equal(mask, before[1])
 
-    @pytest.mark.parametrize("shape", [(N,), (M, N), (BATCH, N, 2), (4, BATCH, N, M)])
+    @pytest.mark.parametrize("shape", [(N,), (M, N), (BATCH, N, 2), (4, BATCH, N, M), (1, 1, 1, 1)])
     def test_a_mask_that_does_not_fit(self, shape, kind):
         with pytest.raises(ValueError, match="does not broadcast to scores"):
             twin("softmax", kind)(scores_and_mask()[0], np.ones(shape, dtype=bool))
@@ -143,6 +143,11 @@ def test_gradient_with_an_empty_row():
     library.softmax_torch(leaf, torch.tensor(mask)).square().sum().backward()
     assert (leaf.grad[1, 0] == 0).all() and (leaf.grad[~torch.tensor(mask)] == 0).all()
     assert (leaf.grad[torch.tensor(mask)] != 0).any()
+
+    # the same where keys are hidden by the scores themselves
+    bias = torch.where(torch.tensor(mask), 0.0, -torch.inf)
+    (added,) = torch.autograd.grad(library.softmax_torch(leaf + bias).square().sum(), leaf)
+    assert torch.equal(added, leaf.grad)
 
 
 @both_kinds
