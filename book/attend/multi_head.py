@@ -102,9 +102,9 @@ def multi_head_attention(
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """
-    q, k, v = (
-        split_heads(x @ W, heads) for x, W in [(queries, W_q), (keys, W_k), (values, W_v)]
-    )
+    q = split_heads(queries @ W_q, heads)
+    k = split_heads(keys @ W_k, heads)
+    v = split_heads(values @ W_v, heads)
     context, weights = attention(q, k, v, over_heads(mask))
     return merge_heads(context) @ W_o, weights
 
@@ -121,9 +121,9 @@ def multi_head_attention_torch(
     mask: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """PyTorch twin of `multi_head_attention`: the same arguments, shapes and errors."""
-    q, k, v = (
-        split_heads_torch(x @ W, heads) for x, W in [(queries, W_q), (keys, W_k), (values, W_v)]
-    )
+    q = split_heads_torch(queries @ W_q, heads)
+    k = split_heads_torch(keys @ W_k, heads)
+    v = split_heads_torch(values @ W_v, heads)
     context, weights = attention_torch(q, k, v, over_heads(mask))
     return merge_heads_torch(context) @ W_o, weights
 
@@ -172,15 +172,13 @@ class MultiHeadAttention(nn.Module):
         """
         keys = queries if keys is None else keys
         values = keys if values is None else values
-        q, k, v = (
-            split_heads_torch(project(x), self.heads)
-            for project, x in [
-                (self.query, queries), (self.key, keys), (self.value, values)
-            ]
-        )
+        q = split_heads_torch(self.query(queries), self.heads)
+        k = split_heads_torch(self.key(keys), self.heads)
+        v = split_heads_torch(self.value(values), self.heads)
         if self.rotate:  # the queries are the last n of the m positions
             places = torch.arange(k.shape[-2], device=k.device)
-            q, k = rotary_torch(q, places[-q.shape[-2] :]), rotary_torch(k, places)
+            q = rotary_torch(q, places[-q.shape[-2] :])
+            k = rotary_torch(k, places)
         scores = scaled_dot_torch(q, k)
         if score_bias is not None:
             scores = scores + score_bias
@@ -335,7 +333,10 @@ def rotary_torch(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def layer_norm(
-    x: np.ndarray, gain: np.ndarray, shift: np.ndarray, eps: float = 1e-5
+    x: np.ndarray,
+    gain: np.ndarray,
+    shift: np.ndarray,
+    eps: float = 1e-5,
 ) -> np.ndarray:
     """Give each vector mean 0 and variance 1 over its features, then gain and shift.
 
@@ -371,7 +372,10 @@ def rms_norm(x: np.ndarray, gain: np.ndarray, eps: float = 1e-6) -> np.ndarray:
 
 
 def layer_norm_torch(
-    x: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor, eps: float = 1e-5
+    x: torch.Tensor,
+    gain: torch.Tensor,
+    shift: torch.Tensor,
+    eps: float = 1e-5,
 ) -> torch.Tensor:
     """PyTorch twin of `layer_norm`: the same arguments and shapes."""
     centred = x - x.mean(dim=-1, keepdim=True)
@@ -431,12 +435,10 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.pre = pre
-        self.attention, self.attention_norm = (
-            MultiHeadAttention(d_model, heads, rotate), norm(d_model)
-        )
-        self.cross, self.cross_norm = (
-            (MultiHeadAttention(d_model, heads), norm(d_model)) if cross else (None, None)
-        )
+        self.attention = MultiHeadAttention(d_model, heads, rotate)
+        self.attention_norm = norm(d_model)
+        self.cross = MultiHeadAttention(d_model, heads) if cross else None
+        self.cross_norm = norm(d_model) if cross else None
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, d_ff), activation(), nn.Linear(d_ff, d_model)
         )
@@ -455,6 +457,7 @@ class Block(nn.Module):
 
         mask is (..., n, n) and memory_mask (..., n, m), boolean; score_bias is (heads, n, n).
         """
+
         def attend(y):
             return self.attention(y, mask=mask, score_bias=score_bias)[0]
 
