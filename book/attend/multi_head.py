@@ -312,7 +312,7 @@ def rotary(x: np.ndarray, positions: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: d_k is odd.
 
-    Source: Su et al. 2024, equations 14, 15 and 34.
+    Source: Su et al. 2021, equations 14, 15 and 34.
     """
     angles = positions[..., None] * np.array(turning_rates(x.shape[-1]))
     cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
@@ -348,7 +348,7 @@ def layer_norm(
     Returns:
         (..., d).
 
-    Source: Ba et al. 2016, equation 4, applied to each position.
+    Source: Ba et al. 2016, section 3, applied to each position.
     """
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
