@@ -6,25 +6,29 @@ journal. Killed anywhere in between, the next run does that student again and co
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-from autograder.assignment import Assignment, Paper, known
-from autograder.autograded import autograded, to_text, written_answers
+from autograder.assignment import Assignment
 from autograder.changes import digest, whole_version
 from autograder.course import CourseError
 from autograder.gradebook import Entry, GradebookError, Writer
-from autograder.grading import NobodyGraded, Task, grade_notebook, seeds_for
+from autograder.grading import NobodyGraded, Task, seeds_for
 from autograder.handin import read_bytes, refuse_links
 from autograder.journal import Done, Journal
 from autograder.record import Record
-from autograder.release import check_release
+from autograder.release import check_release, is_checked
+from autograder.shell.container import ENGINES
+from autograder.shell.warm import share, shared_warm_parent
 from autograder.store import read_text, record_path, task_for, write_whole
+from autograder.work import PRELOADED, Graded, work
 from autograder.workers import each
 
 READ_ONLY = 0o444  # as nbgrader leaves what it has autograded
@@ -47,16 +51,6 @@ class ClassResult:
     graded: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Graded:
-    """What a worker gives back of one hand-in; texts as they are written to disk."""
-
-    record: str
-    notebook: str
-    scores: dict[str, float]
-    written: dict[str, bool]
 
 
 @dataclass(frozen=True)
@@ -98,20 +92,30 @@ def grade_class(
         writer = _writer(assignment, stack)
         journal = stack.enter_context(Journal(_folder(assignment) / "journal.jsonl"))
         run = ClassRun(assignment, writer, journal, watch, force, sandbox)
-        for student, graded in each(work, run.tasks(folders), jobs, dask, watch.started):
-            run.take_in(student, graded)
+        tasks = run.tasks(folders)
+        for first in tasks:  # where nothing is to be done, nothing is started
+            begin = None if dask else _begin(assignment, sandbox, stack)
+            for student, graded in each(
+                work, chain([first], tasks), jobs, dask, watch.started, PRELOADED, begin
+            ):
+                run.take_in(student, graded)
     write_whole(_problems_file(assignment), json.dumps(run.result.problems, indent=1).encode())
     return run.result
 
 
+def _begin(assignment: Assignment, sandbox: str, stack: ExitStack) -> Callable[[], None] | None:
+    """What each worker begins with: one warm parent serves all of them."""
+    if sandbox in ENGINES:
+        return None
+    seconds = assignment.paper.limits.start_seconds
+    return partial(share, stack.enter_context(shared_warm_parent(seconds)), seconds)
+
+
 def _writer(assignment: Assignment, stack: ExitStack) -> Writer:
     """The gradebook, once it is sure that it knows the assignment as the source has it."""
-    stamp = _folder(assignment) / "released"
-    checked = whole_version(assignment.paper)
-    fresh = read_text(stamp) != checked
+    fresh = not is_checked(assignment)
     if fresh:
         check_release(assignment)
-        write_whole(stamp, checked.encode())
     try:
         return stack.enter_context(_open(assignment))
     except GradebookError:
@@ -230,27 +234,6 @@ class ClassRun:
     def _autograded(self, student: str) -> Path:
         folder = self._assignment.course.step("autograded") / student / self._assignment.name
         return folder / f"{self._assignment.notebook}.ipynb"
-
-
-def work(task: Task) -> Graded | Exception:
-    """In a worker: a task in, all that is to be written out; or why there is nothing."""
-    try:
-        notebook = task.notebook()
-        record = grade_notebook(task, notebook)
-        paper = known(task.paper)
-        done = autograded(notebook, paper, record)
-        return Graded(
-            record.to_json(), to_text(done), scores(paper, record), written_answers(done, paper)
-        )
-    except CourseError as error:
-        return error
-    except Exception as error:  # whatever one hand-in does to the grader, the class goes on
-        return CourseError(f"it could not be graded ({type(error).__name__}: {error})")
-
-
-def scores(paper: Paper, record: Record) -> dict[str, float]:
-    """The points of each checked cell, by its grade_id."""
-    return {cell: record.verdicts[q.name].score for cell, q in paper.checks.items()}
 
 
 def _time(text: str) -> datetime | None:

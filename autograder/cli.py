@@ -96,8 +96,11 @@ def grade(
         bool, typer.Option("--force", help="Grade again also what has not changed.")
     ] = False,
     sandbox: Annotated[
-        Sandbox, typer.Option(help="What student code runs in; none gives it your rights.")
-    ] = Sandbox.bwrap,
+        Sandbox | None,
+        typer.Option(
+            help="What student code runs in, bwrap by default; none gives it your rights."
+        ),
+    ] = None,
     gradebook: Gradebook = None,
 ) -> None:
     """Grade all hand-ins of a class into its gradebook.
@@ -115,7 +118,7 @@ def grade(
     course = Course.find(class_folder, gradebook)
     for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
         try:
-            problems += _grade(assignment, sandbox.value, jobs=jobs, dask=dask, force=force)
+            problems += _grade(assignment, sandbox, jobs=jobs, dask=dask, force=force)
         except KeyboardInterrupt:
             _say("Stopped. What is graded is kept; the same command goes on from here.", err)
             raise typer.Exit(130) from None
@@ -123,8 +126,11 @@ def grade(
         raise typer.Exit(1)
 
 
-def _grade(assignment: Any, sandbox: str, **options: Any) -> int:
-    """Grade one assignment and say what came of it; returns how many need the instructor."""
+def _grade(assignment: Any, sandbox: str | None, **options: Any) -> int:
+    """Grade one assignment and say what came of it; returns how many need the instructor.
+
+    Where no sandbox works and none was named, the project's own sample class is graded without.
+    """
     from autograder.classrun import grade_class, hand_ins
     from autograder.gradebook import place
     from autograder.grading import NoSandbox
@@ -133,9 +139,9 @@ def _grade(assignment: Any, sandbox: str, **options: Any) -> int:
 
     try:
         with watch(f"grading {assignment.name}", len(hand_ins(assignment)), err) as told:
-            result = grade_class(assignment, watch=told, sandbox=sandbox, **options)
+            result = grade_class(assignment, watch=told, sandbox=sandbox or "bwrap", **options)
     except NoSandbox as error:
-        if not is_sample(assignment):
+        if sandbox or not is_sample(assignment):
             raise
         _say(f"{error} This is the sample class: it is graded under limits only.", err)
         return _grade(assignment, "none", **options)

@@ -9,11 +9,12 @@ from pathlib import Path
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
-from traitlets.config import Config
 
 from autograder.assignment import Assignment
+from autograder.changes import whole_version
 from autograder.course import Course, CourseError
 from autograder.gradebook import check_reachable
+from autograder.store import read_text, write_whole
 
 # nbgrader's own session handling; nothing an instructor could act on.
 warnings.filterwarnings("ignore", category=SAWarning)
@@ -21,7 +22,7 @@ warnings.filterwarnings("ignore", category=SAWarning)
 
 def nbgrader_api(course: Course, **directories: str) -> NbGraderAPI:
     """nbgrader on this course; `directories` overrides settings of its CourseDirectory."""
-    config = course.configure(Config())
+    config = course.nbgrader_config  # the instructor's own settings too
     for name, value in directories.items():
         setattr(config.CourseDirectory, name, value)
     # nbgrader's own log goes into each result; what matters of it is raised as a CourseError.
@@ -53,12 +54,13 @@ def release(assignment: Assignment) -> bool:
     target = assignment.release.parent
     with tempfile.TemporaryDirectory() as folder:
         generated = generate(assignment, Path(folder))
-        if same(generated, target):
-            return False
-        if target.exists():
+        changed = not same(generated, target)
+        if changed and target.exists():
             shutil.rmtree(target)
-        shutil.copytree(generated, target)
-    return True
+        if changed:
+            shutil.copytree(generated, target)
+    _note_checked(assignment)
+    return changed
 
 
 def check_release(assignment: Assignment) -> None:
@@ -69,6 +71,20 @@ def check_release(assignment: Assignment) -> None:
                 f"exercises/{assignment.name} is not what solutions/{assignment.name} gives: "
                 f"run `autograder release {assignment.name}`."
             )
+    _note_checked(assignment)
+
+
+def is_checked(assignment: Assignment) -> bool:
+    """Whether this class's gradebook was told of the release as it is now, and that is what the source gives."""
+    return read_text(_checked(assignment)) == whole_version(assignment.paper)
+
+
+def _note_checked(assignment: Assignment) -> None:
+    write_whole(_checked(assignment), whole_version(assignment.paper).encode())
+
+
+def _checked(assignment: Assignment) -> Path:
+    return assignment.course.record(assignment.name, "", "released").with_suffix("")
 
 
 def same(one: Path, other: Path) -> bool:

@@ -1,21 +1,25 @@
 """Run one function over many tasks: on this machine's processes, or on a Dask cluster."""
 
-import ctypes
+import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from joblib import cpu_count
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
 from autograder.course import CourseError
+from autograder.shell.warm import ONE_THREAD
 
 AHEAD = 2  # tasks in flight for each worker: one in work, and one that waits for it
 CONNECT_SECONDS = 10
-PR_SET_PDEATHSIG = 1
+FORKS = get_context("forkserver")
 
 Task = tuple[str, Any]  # a key, and what the function is called with
 Started = Callable[[str], None]
@@ -31,25 +35,56 @@ def each(
     jobs: int,
     dask: str = "",
     started: Started = lambda key: None,
+    load: Sequence[str] = (),
+    begin: Callable[[], None] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (key, result) as results come, in any order; tasks are drawn only as workers get free.
 
     `jobs` processes work here (-1: one per core), or the workers of the Dask scheduler at the address `dask`.
+    The processes here are forks of one that loads the modules `load`, and each calls `begin` first.
     `started` is told the key of each task that is handed to a worker. A task that raises, or that ends its
     process each time, gives its exception as the result.
     """
     if dask:
         return _on_cluster(function, iter(tasks), dask, started)
-    return _here(function, iter(tasks), cpu_count() if jobs < 0 else jobs, started)
+    _load_once(load)
+    return _here(function, iter(tasks), cpu_count() if jobs < 0 else jobs, started, begin)
+
+
+def _load_once(modules: Sequence[str]) -> None:
+    """Start the process that all workers are forks of, unless there is one; it loads the modules meanwhile.
+
+    They compute in one thread each: a class keeps every core busy, and a fork has no other threads.
+    """
+    FORKS.set_forkserver_preload(list(modules))
+    with _environment(dict.fromkeys(ONE_THREAD, "1")):
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _here(
-    function: Callable, tasks: Iterator[Task], jobs: int, started: Started
+    function: Callable,
+    tasks: Iterator[Task],
+    jobs: int,
+    started: Started,
+    begin: Callable[[], None] | None,
 ) -> Iterator[tuple[str, Any]]:
     """A lost process breaks its pool: what was in flight is tried again, each alone, and a new pool goes on."""
     while True:
         suspects: list[Task] = []
-        with _pool(jobs) as pool:
+        with _pool(jobs, begin) as pool:
             drawn = _until(tasks, suspects)
             for task, future in _flow(pool, function, drawn, AHEAD * jobs, started):
                 if _was_lost(future):
@@ -59,7 +94,7 @@ def _here(
         if not suspects:
             return
         for suspect in suspects:
-            with _pool(1) as pool:
+            with _pool(1, begin) as pool:
                 for task, future in _flow(pool, function, iter([suspect]), 1, started):
                     yield task[0], _result(future)
 
@@ -72,9 +107,9 @@ def _until(tasks: Iterator[Task], suspects: list[Task]) -> Iterator[Task]:
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[Executor]:
+def _pool(jobs: int, begin: Callable[[], None] | None) -> Iterator[Executor]:
     """Processes that are ended at once, with what they started, when this one is interrupted."""
-    pool = ProcessPoolExecutor(jobs, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(jobs, context=FORKS, initializer=_begin, initargs=(begin,))
     try:
         yield pool
     except BaseException:
@@ -83,10 +118,19 @@ def _pool(jobs: int) -> Iterator[Executor]:
     pool.shutdown()
 
 
-def _end_with_parent() -> None:
+def _begin(begin: Callable[[], None] | None) -> None:
     """In a worker: Ctrl-C is the command's business, and nobody needs a worker whose command was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_command, daemon=True).start()
+    if begin:
+        begin()
+
+
+def _end_with_command() -> None:
+    wait_for(
+        [parent_process().sentinel]
+    )  # the parent, to Python, is the command, and not the fork's
+    os._exit(1)
 
 
 def _on_cluster(

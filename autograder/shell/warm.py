@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,42 +54,26 @@ def environment(folder: str) -> dict[str, str]:
 
 
 class WarmParent:
-    """The process that every hand-in of this grading process is a fork of.
+    """A connection to a process that hand-ins are forks of; `folder` is that process's own."""
 
-    `kind` names the module of `inside` that says what a fork does: `serve` cells, or be a Jupyter `kernel`.
-    """
-
-    def __init__(self, seconds: float, kind: str = "serve") -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="warm-")
-        self.folder = Path(self._folder.name)
+    def __init__(self, control: socket.socket, folder: Path, seconds: float) -> None:
+        self.folder = folder
+        self._control = control
+        self._seconds = seconds
         self._one_at_a_time = threading.Lock()
-        self._control, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            command("warm", str(theirs.fileno()), kind),
-            cwd=self._folder.name,
-            env=environment(self._folder.name),
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        theirs.close()
-        self._control.settimeout(seconds)
-        try:
-            ready = self._control.recv(1)
-        except OSError:
-            ready = b""
-        if not ready:
-            self._process.kill()
-            said = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
-            raise NotStarted(
-                said[-1] if said else f"the warm parent was not ready in {seconds:g} s"
-            )
+        self._ready = False
+
+    def wait(self) -> bool:
+        """Wait until it is ready; False where it ended, or took too long."""
+        if not self._ready:
+            self._control.settimeout(self._seconds)
+            with contextlib.suppress(OSError):
+                self._ready = bool(self._control.recv(1))
+        return self._ready
 
     def alive(self) -> bool:
         """Whether it can still fork."""
-        return self._process.poll() is None
+        return not select.select([self._control], [], [], 0)[0]  # it says nothing unasked
 
     def fork(
         self,
@@ -116,16 +102,58 @@ class WarmParent:
             raise NotStarted("the warm parent has ended") from error
 
     def close(self) -> None:
-        """End it; the processes it forked end with their sessions."""
+        """Hang up."""
         self._control.close()
+
+
+class OwnWarmParent(WarmParent):
+    """One that this process starts: everything a notebook imports is loaded in it, and it ends with this process.
+
+    `kind` names the module of `inside` that says what a fork does: `serve` cells, or be a Jupyter `kernel`.
+    """
+
+    def __init__(self, seconds: float, kind: str = "serve") -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="warm-", ignore_cleanup_errors=True)
+        ours, theirs = socket.socketpair()
+        super().__init__(ours, Path(self._temporary.name), seconds)
+        self.address = str(self.folder / "door")  # only its user may enter the folder
+        door = socket.socket(socket.AF_UNIX)
+        door.bind(self.address)
+        door.listen()
+        sockets = [theirs.fileno(), door.fileno()]
+        self._process = subprocess.Popen(
+            command("warm", *map(str, sockets), kind),
+            cwd=self.folder,
+            env=environment(self._temporary.name),
+            pass_fds=sockets,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        theirs.close()
+        door.close()
+
+    def started(self) -> "OwnWarmParent":
+        """Itself, once it is ready; NotStarted says why it is not."""
+        if not self.wait():
+            self._process.kill()
+            said = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
+            raise NotStarted(
+                said[-1] if said else f"the warm parent was not ready in {self._seconds:g} s"
+            )
+        return self
+
+    def close(self) -> None:
+        """End it; the processes it forked end with their sessions."""
+        super().close()
         self._process.kill()
         self._process.communicate()
-        with contextlib.suppress(OSError):
-            self._folder.cleanup()
+        self._temporary.cleanup()
 
 
 _lock = threading.Lock()
-_parents: dict[tuple[int, str], WarmParent] = {}  # by the process that started it, and kind
+_parents: dict[tuple[int, str], WarmParent] = {}  # by the process that connected to it, and kind
 
 
 def warm_parent(seconds: float, kind: str = "serve") -> WarmParent:
@@ -133,5 +161,25 @@ def warm_parent(seconds: float, kind: str = "serve") -> WarmParent:
     key = os.getpid(), kind
     with _lock:
         if key not in _parents or not _parents[key].alive():
-            _parents[key] = WarmParent(seconds, kind)
+            _parents[key] = OwnWarmParent(seconds, kind).started()
         return _parents[key]
+
+
+@contextlib.contextmanager
+def shared_warm_parent(seconds: float) -> Iterator[str]:
+    """Start a warm parent that several processes can `share`; gives its address at once."""
+    parent = OwnWarmParent(seconds)
+    try:
+        yield parent.address
+    finally:
+        parent.close()
+
+
+def share(address: str, seconds: float) -> None:
+    """Let this process's hand-ins be forks of the shared warm parent; where it has gone, of its own."""
+    control = socket.socket(socket.AF_UNIX)
+    parent = WarmParent(control, Path(address).parent, seconds)
+    with contextlib.suppress(OSError):
+        control.connect(address)
+        if parent.wait():
+            _parents[os.getpid(), "serve"] = parent

@@ -50,13 +50,14 @@ def grade_class_here(assignment, **options):
     """A class run whose tasks are done in this process, and once for each content: nothing waits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classrun, "each", in_this_process)
+        patch.setattr(classrun, "_begin", lambda *_: None)  # there are no workers
         return grade_class(assignment, sandbox="none", **options)
 
 
 FINISHED = {}
 
 
-def in_this_process(function, tasks, jobs, dask, started):
+def in_this_process(function, tasks, jobs, dask, started, *_):
     for student, task in tasks:
         started(student)
         if (student, task.handed_in) not in FINISHED:
@@ -288,6 +289,7 @@ def test_a_solution_that_does_not_run_ends_it_before_anyone_is_graded(small):
         found
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(CourseError, match="does not run"):
+        patch.setattr(classrun, "_begin", lambda *_: None)
         patch.setattr(
             classrun, "each", lambda _, tasks, *__: ((student, found) for student, _ in tasks)
         )

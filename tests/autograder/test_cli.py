@@ -1,12 +1,15 @@
 """The command line: help for a first-time instructor, one sentence for what is wrong, nothing lost."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from autograder.sample import solve
+from autograder.sample import sample_class, solve
+from autograder.shell.sandbox import available
 
 COMMANDS = ["release", "sample", "grade", "feedback", "export", "report", "check", "doctor"]
 
@@ -134,3 +137,44 @@ def test_a_name_cannot_command_the_terminal():
     printed = StringIO()
     _say("eve\x1b]0;title\x07\u202e: a link\nwritten – as it is", Console(file=printed))
     assert printed.getvalue() == "eve\\x1b]0;title\\x07\\x202e: a link\nwritten – as it is\n"
+
+
+@pytest.mark.skipif(bool(available("bwrap")), reason=available("bwrap"))
+def test_without_a_sandbox_only_the_sample_class_is_graded(assignment, environment):
+    """A machine without bubblewrap: one line says so, and nobody else's code runs."""
+    sample = sample_class(assignment)
+    for student in ("right-einsum", "blank"):
+        folder = assignment.course.step("submitted") / student / assignment.name
+        folder.mkdir(parents=True)
+        (folder / "scores.ipynb").write_text(sample[student])
+
+    # bubblewrap itself makes a machine without it: the same one, with nothing where it lies.
+    hidden = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", "/dev/null", shutil.which("bwrap")]
+
+    def grade(*options: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [*hidden, Path(sys.executable).with_name("autograder"), "grade", *options],
+            cwd=assignment.course.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    release = [Path(sys.executable).with_name("autograder"), "release"]
+    subprocess.run(release, cwd=assignment.course.root, env=environment, check=True)
+    named = grade("--sandbox", "bwrap")
+    assert named.returncode == 2 and "bwrap is not installed" in named.stderr
+    assert not list(assignment.course.class_folder.glob("records/*/*/*.json"))
+
+    by_default = grade()
+    assert by_default.returncode == 0, by_default.stderr
+    assert "This is the sample class: it is graded under limits only." in by_default.stderr
+    assert "2 graded" in by_default.stdout
+
+    folder = assignment.course.step("submitted") / "somebody" / assignment.name
+    folder.mkdir(parents=True)
+    (folder / "scores.ipynb").write_text(sample["right-einsum"])
+    refused = grade()
+    assert refused.returncode == 2 and "bwrap is not installed" in refused.stderr
+    assert len(list(assignment.course.class_folder.glob("records/*/*/*.json"))) == 2

@@ -196,3 +196,14 @@ def test_the_release_is_json_that_colab_opens(committed):
     notebook = json.loads(committed.release.read_text())
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     nbformat.validate(nbformat.from_dict(notebook))
+
+
+def test_an_instructors_own_settings_of_nbgrader_hold(course):
+    """What a release shows in the place of a solution, said in nbgrader_config.py."""
+    with (course.root / "nbgrader_config.py").open("a") as file:
+        file.write(
+            '\nget_config().ClearSolutions.code_stub = {"python": "raise NotImplementedError(1)"}\n'
+        )
+    assignment = Assignment.named(course, "02-scores")
+    assert release(assignment)
+    assert "NotImplementedError(1)" in assignment.release.read_text()

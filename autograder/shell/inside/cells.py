@@ -8,6 +8,7 @@ from typing import Any
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 SHOWN_TYPES = (
     "text/plain",
@@ -98,8 +99,9 @@ class Shell(InteractiveShell):
                 return self.shell.source.rstrip().endswith(";")
 
         self.outputs = outputs
-        super().__init__(display_pub_class=Publisher, displayhook_class=Hook)
-        self.history_manager.enabled = False
+        # A history is kept by a thread of its own, and a fork is safe only where there is none.
+        without = Config({"HistoryManager": {"enabled": False}})
+        super().__init__(config=without, display_pub_class=Publisher, displayhook_class=Hook)
         self.source = ""  # of the cell that runs
         # Python's own form: what beginners look up, and fifty times quicker than IPython's.
         self.InteractiveTB.set_mode(mode="Plain")

@@ -28,17 +28,18 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
-    """Fork a process for each request on a socket; the arguments are its descriptor and what the forks do.
+    """Fork a process for each request of a client, until the first client has gone.
 
-    That is a module of `inside` with `prepare`, called once here, and `serve`, called in each fork.
+    The arguments are the descriptors of its socket and of one that listens for more clients, and what the forks do:
+    a module of `inside` with `prepare`, called once here, and `serve`, called in each fork.
     """
     sys.argv, arguments = [""], sys.argv[1:]
     libc = ctypes.CDLL(None)
     # A hand-in's process becomes a child of this one, which reaps it at once: until then its
     # sandbox would not be gone.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    control = socket.socket(fileno=int(arguments[0]))
-    kind = importlib.import_module(f"inside.{arguments[1]}")
+    first, door = (socket.socket(fileno=int(number)) for number in arguments[:2])
+    kind = importlib.import_module(f"inside.{arguments[2]}")
     prepared = kind.prepare()
     wake_up = socket.socketpair()
     for end in wake_up:
@@ -46,25 +47,44 @@ def main() -> None:
     signal.set_wakeup_fd(wake_up[1].fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
     gc.freeze()
-    control.sendall(b"!")
-    while True:
-        ready, _, _ = select.select([control, wake_up[0]], [], [])
+    first.sendall(b"!")
+    clients = [first]
+    while first in clients:
+        ready, _, _ = select.select([door, wake_up[0], *clients], [], [])
         if wake_up[0] in ready:
             wake_up[0].recv(4096)
             reap()
-        if control in ready:
-            raw, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 8)
-            if not raw:  # the trusted side has ended, perhaps without tidying up
-                shutil.rmtree(Path.cwd(), ignore_errors=True)
-                return
-            request = json.loads(raw)
-            child = os.fork()
-            if child == 0:
-                named = dict(zip(request["descriptors"], descriptors, strict=True))
-                start(kind.serve, prepared, request, named)
-            for descriptor in descriptors:
-                os.close(descriptor)
-            control.sendall(json.dumps(child).encode())
+        if door in ready:
+            clients.append(door.accept()[0])
+            clients[-1].sendall(b"!")
+        for client in set(ready) & set(clients):
+            if not answer(client, kind.serve, prepared):
+                clients.remove(client)
+                client.close()
+    shutil.rmtree(Path.cwd(), ignore_errors=True)  # the grader may have ended without tidying up
+
+
+def answer(client: socket.socket, serve: Callable[..., None], prepared: Any) -> bool:
+    """Fork a process as a client asks and tell it the number; False once the client has gone."""
+    try:
+        raw, descriptors, _, _ = socket.recv_fds(client, 1 << 16, 8)
+        if not raw:
+            return False
+        request = json.loads(raw)
+        child = os.fork()
+        if child == 0:
+            start(
+                serve,
+                prepared,
+                request,
+                dict(zip(request["descriptors"], descriptors, strict=True)),
+            )
+        for descriptor in descriptors:
+            os.close(descriptor)
+        client.sendall(json.dumps(child).encode())
+    except OSError:
+        return False
+    return True
 
 
 def reap() -> None:

@@ -157,7 +157,11 @@ def loads(raw: bytes) -> Any:
             return part
         begin, end = part["bytes"]
         # Each byte once: a message cannot grow by naming the same ones again and again.
-        if type(begin) is not int or type(end) is not int or not taken == begin <= end <= len(chunks):
+        if (
+            type(begin) is not int
+            or type(end) is not int
+            or not taken == begin <= end <= len(chunks)
+        ):
             raise WireError("a message lacks the bytes that it tells of")
         taken = end
         return bytes(chunks[begin:end])

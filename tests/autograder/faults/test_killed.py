@@ -1,5 +1,6 @@
 """A class run killed at random points: the same command again gives what an undisturbed run gives."""
 
+import contextlib
 import os
 import random
 import signal
@@ -7,9 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbgrader.api import Gradebook
 
@@ -80,17 +81,15 @@ def records(course: Course) -> dict[str, bytes]:
 
 
 def workers(process: subprocess.Popen) -> list[int]:
-    """The processes that grade for a run: its children that run this Python's joblib."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-            line = (stat.parent / "cmdline").read_text()
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == process.pid and "loky" in line and "resource_tracker" not in line:
-            found.append(int(stat.parent.name))
-    return found
+    """The processes that grade for a run, and the warm parent; none before all are there."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children()
+        told = {child: " ".join(child.cmdline()) for child in children}
+        warm = [child.pid for child in children if "inside.warm" in told[child]]
+        template = [child for child in children if "forkserver" in told[child]]
+        forks = [fork.pid for child in template for fork in child.children()]
+        return [*warm, *forks] if len(forks) == 2 else []
+    return []
 
 
 def state(course: Course) -> dict[str, dict]:
