@@ -431,7 +431,7 @@ def beam_search(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Keep the best few unfinished outputs at every step instead of one.
 
-    An output of L tokens (its end included) is ranked by its log-probability / L ** alpha:
+    An output of n tokens (its end included) is ranked by its log-probability / n ** alpha:
     alpha 0 ranks by probability, which favours short outputs; alpha 1 by the mean per token.
 
     Args:
@@ -447,7 +447,7 @@ def beam_search(
         ValueError: the width is not positive.
 
     Source: Sutskever et al. 2014, section 3.2; length normalisation as in Wu et al. 2016,
-    equation 14, with L ** alpha in place of their (5 + L) ** alpha / 6 ** alpha.
+    section 7, with n ** alpha in place of their (5 + n) ** alpha / 6 ** alpha.
     """
     if width < 1:
         raise ValueError(f"width is {width}: a beam keeps at least one output")
