@@ -345,6 +345,7 @@ def step(tokens, state):
     for row, number in zip(written.tolist(), example.tolist(), strict=True):
         generator = torch.Generator().manual_seed(hash((*row, *number)) % 2**31)
         logits.append(2 * torch.randn(TOKENS, generator=generator, dtype=torch.float64))
+        logits[-1][END] -= 1.5  # so that most outputs are long
     return torch.stack(logits), (written, example)
 
 
@@ -367,7 +368,34 @@ def every_output(example):
     return finished + unfinished
 
 
+def plain_beam(example, width, alpha):
+    """Beam search of one example as a loop over lists."""
+    beams = [((), 0.0)]
+    for _ in range(LIMIT):
+        candidates = [beam for beam in beams if END in beam[0]]
+        for tokens, total in beams:
+            if END not in tokens:
+                state = (torch.tensor([[START, *tokens][:-1]]).long(), torch.tensor([[example]]))
+                logits, _ = step(torch.tensor([[START, *tokens][-1]]), state)
+                log_p = logits[0].log_softmax(dim=-1).tolist()
+                candidates += [((*tokens, t), total + log_p[t]) for t in range(TOKENS)]
+        candidates.sort(key=lambda beam: beam[1] / len(beam[0]) ** alpha, reverse=True)
+        beams = candidates[:width]
+    return beams[0][0]
+
+
 class TestSearches:
+    @pytest.mark.parametrize("alpha", [0.0, 1.0])
+    @pytest.mark.parametrize("width", [2, 3, 5])
+    def test_equals_a_loop_over_lists(self, width, alpha):
+        found, _ = context.beam_search(
+            step, first_state(12), START, END, LIMIT, width=width, alpha=alpha
+        )
+        for example, row in enumerate(found.tolist()):
+            best = plain_beam(example, width, alpha)
+            assert row[: len(best)] == list(best)
+            assert set(row[len(best) :]) <= {END}
+
     @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
     def test_a_wide_beam_finds_the_best_of_all(self, alpha):
         found, ranks = context.beam_search(
