@@ -104,11 +104,11 @@ def attention_backward(
         values: (..., m, d_v).
         weights: (..., n, m), what `attention` returned. A masked pair has weight 0 and
             passes nothing back, so that no mask is needed here.
-        grad_context: (..., n, d_v), the gradient of the loss with respect to the context.
+        grad_context: (..., n, d_v), the gradient that arrives at the context.
 
     Returns:
-        The gradients of queries, keys and values, each in the shape of its array; where an
-        array was shared by several examples, the sum over them.
+        The gradients of queries, keys and values, each in the shape of its array; where
+        an array was shared by several examples, the sum over them.
 
     Raises:
         ValueError: the gradient has not the shape of the context.
@@ -141,7 +141,7 @@ def projection_backward(
         grad_output: (..., d_out).
 
     Returns:
-        The gradient of x (..., d_in), and that of W (d_in, d_out), summed over all rows.
+        The gradient of x (..., d_in), and that of W (d_in, d_out), the sum over all rows.
 
     Raises:
         ValueError: W is not of shape (d_in, d_out).
@@ -179,7 +179,7 @@ class AdditiveAttention(nn.Module):
         self.w = nn.Parameter(torch.randn(d_h) / math.sqrt(d_h))
 
     def project(self, keys: torch.Tensor) -> torch.Tensor:
-        """The keys' part of the score (..., m, d_h), which serves every query to come."""
+        """The keys' part of the score (..., m, d_h), for all queries to come."""
         return keys @ self.W_k
 
     def attend(self, queries, projected, values, mask=None):
@@ -189,8 +189,8 @@ class AdditiveAttention(nn.Module):
         return weighted_sum_torch(weights, values), weights
 
     def forward(self, queries, keys, values, mask=None):
-        """Queries (..., n, d_q), keys (..., m, d_k), values (..., m, d_v) and a boolean mask
-        that broadcasts to (..., n, m) -> context (..., n, d_v) and weights (..., n, m)."""
+        """Queries (..., n, d_q), keys (..., m, d_k), values (..., m, d_v) and a boolean
+        mask that broadcasts to (..., n, m) -> context (..., n, d_v), weights (..., n, m)."""
         return self.attend(queries, self.project(keys), values, mask)
 
 
@@ -218,8 +218,8 @@ class LuongAttention(nn.Module):
         return weighted_sum_torch(weights, values), weights
 
     def forward(self, queries, keys, values, mask=None):
-        """Queries (..., n, d_q), keys (..., m, d_k), values (..., m, d_v) and a boolean mask
-        that broadcasts to (..., n, m) -> context (..., n, d_v) and weights (..., n, m)."""
+        """Queries (..., n, d_q), keys (..., m, d_k), values (..., m, d_v) and a boolean
+        mask that broadcasts to (..., n, m) -> context (..., n, d_v), weights (..., n, m)."""
         return self.attend(queries, self.project(keys), values, mask)
 
 
@@ -248,7 +248,7 @@ class Encoder(nn.Module):
         self.gru = nn.GRU(d_embedding, d_hidden, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> Memory:
-        """Tokens (batch, m), padded with 0, and their lengths (batch,) -> the memory."""
+        """Tokens (batch, m), padded with 0, and lengths (batch,) -> the memory."""
         m = tokens.shape[1]
         # packed, so that the backward direction starts at each input's own last token
         packed = nn.utils.rnn.pack_padded_sequence(
@@ -262,9 +262,10 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """A GRU that writes the output from the summary alone: no attention.
 
-    The summary is part of the input of every step, so that it need not survive in the state.
-    All decoders share this interface. `forward` is teacher forcing. `start` and `step` write one
-    token at a time, as the searches need it; a state is a tuple of tensors, batch first.
+    The summary is part of the input of every step, so that it need not survive in the
+    state. All decoders share this interface. `forward` is teacher forcing. `start` and
+    `step` write one token at a time, as the searches need it; a state is a tuple of
+    tensors, batch first.
 
     Args:
         vocabulary: the number of output tokens; token 0 is padding.
@@ -287,13 +288,13 @@ class Decoder(nn.Module):
         return torch.tanh(self.bridge(memory.summary)), memory.summary
 
     def step(self, tokens: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """The last tokens (batch,) and the state -> logits (batch, vocabulary), new state."""
+        """Last tokens (batch,) and state -> logits (batch, vocabulary), new state."""
         hidden, summary = state
         logits, hidden = self._write(tokens[:, None], hidden, summary)
         return logits[:, 0], (hidden, summary)
 
     def forward(self, tokens: torch.Tensor, memory: Memory):
-        """Tokens (batch, n), the start token first -> logits (batch, n, vocabulary), None."""
+        """Tokens (batch, n), start token first -> logits (batch, n, vocabulary), None."""
         return self._write(tokens, *self.start(memory))[0], None
 
     def _write(self, tokens, hidden, summary):
@@ -304,8 +305,8 @@ class Decoder(nn.Module):
 
 
 def start_attending(hidden: torch.Tensor, memory: Memory, attention: nn.Module) -> tuple:
-    """The first state of a decoder that attends: hidden, last weights, projected keys, values
-    and mask."""
+    """The first state of a decoder that attends: hidden, last weights, projected keys,
+    values and mask."""
     nowhere = memory.states.new_zeros(memory.states.shape[:2])
     return hidden, nowhere, attention.project(memory.states), memory.states, memory.mask
 
@@ -313,9 +314,10 @@ def start_attending(hidden: torch.Tensor, memory: Memory, attention: nn.Module) 
 class BahdanauDecoder(Decoder):
     """Attends before each step: the query is the state in which the last step ended.
 
-    The context is part of the input of the step and of its output. Arguments as `Decoder`, and
+    The context is part of the input of the step and of its output.
 
     Args:
+        vocabulary, d_embedding, d_hidden, d_memory: as in `Decoder`.
         d_h: hidden width of the additive score.
 
     Source: Bahdanau et al. 2015, equations 4 to 6; without their maxout layer.
@@ -330,7 +332,7 @@ class BahdanauDecoder(Decoder):
         return start_attending(super().start(memory)[0], memory, self.attention)
 
     def step(self, tokens: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """The last tokens (batch,) and the state -> logits (batch, vocabulary), new state."""
+        """Last tokens (batch,) and state -> logits (batch, vocabulary), new state."""
         hidden, _, *memory = state
         context, weights = self.attention.attend(hidden[:, None], *memory)
         logits, hidden = self._write(tokens[:, None], hidden, context[:, 0])
@@ -350,10 +352,10 @@ class BahdanauDecoder(Decoder):
 class LuongDecoder(Decoder):
     """Attends after each step: the query is the state in which this step ends.
 
-    The context goes to the output and not back into the state, so that teacher forcing runs over
-    all steps at once. Arguments as `Decoder`.
+    The context goes to the output and not back into the state, so that teacher forcing runs
+    over all steps at once. The arguments are those of `Decoder`.
 
-    Source: Luong et al. 2015, equations 5 to 7, score "general"; without their input feeding.
+    Source: Luong et al. 2015, equations 5 to 7, score "general"; without input feeding.
     """
 
     def __init__(self, vocabulary, d_embedding, d_hidden, d_memory):
@@ -368,7 +370,7 @@ class LuongDecoder(Decoder):
         return start_attending(super().start(memory)[0], memory, self.attention)
 
     def step(self, tokens: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """The last tokens (batch,) and the state -> logits (batch, vocabulary), new state."""
+        """Last tokens (batch,) and state -> logits (batch, vocabulary), new state."""
         hidden, _, *memory = state
         logits, weights, hidden = self._write(tokens[:, None], hidden, memory)
         return logits[:, 0], (hidden, weights[:, 0], *memory)
@@ -394,8 +396,8 @@ def greedy_search(step: Step, state: tuple, start: int, end: int, limit: int) ->
     """Write the most probable token at every step, until all outputs have ended.
 
     Args:
-        step: maps the last tokens (batch,) and a state to logits (batch, vocabulary) and the
-            next state, as `Decoder.step` does.
+        step: maps the last tokens (batch,) and a state to logits (batch, vocabulary) and
+            the next state, as `Decoder.step` does.
         state: a tuple of tensors, each with the batch along its first axis.
         start: the token before the first one.
         end: the token that ends an output.
@@ -431,8 +433,8 @@ def beam_search(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Keep the best few unfinished outputs at every step instead of one.
 
-    An output of n tokens (its end included) is ranked by its log-probability / n ** alpha:
-    alpha 0 ranks by probability, which favours short outputs; alpha 1 by the mean per token.
+    An output of n tokens (its end included) is ranked by its log-probability / n ** alpha.
+    Alpha 0 ranks by probability, which favours short outputs, 1 by the mean per token.
 
     Args:
         step, state, start, end, limit: as in `greedy_search`.
@@ -440,13 +442,13 @@ def beam_search(
         alpha: the exponent of the length.
 
     Returns:
-        The best output of each example (batch, at most limit), filled up with `end`, and its
-        rank (batch,).
+        The best output of each example (batch, at most limit), filled up with `end`, and
+        its rank (batch,).
 
     Raises:
         ValueError: the width is not positive.
 
-    Source: Sutskever et al. 2014, section 3.2; length normalisation as in Wu et al. 2016,
+    Source: Sutskever et al. 2014, section 3.2; lengths normalised as by Wu et al. 2016,
     section 7, with n ** alpha in place of their (5 + n) ** alpha / 6 ** alpha.
     """
     if width < 1:
