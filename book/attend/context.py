@@ -256,7 +256,8 @@ class Encoder(nn.Module):
         )
         states, last = self.gru(packed)
         states, _ = nn.utils.rnn.pad_packed_sequence(states, batch_first=True, total_length=m)
-        return Memory(states, padding_mask_torch(lengths, m), last.transpose(0, 1).flatten(1))
+        mask = padding_mask_torch(lengths.to(tokens.device), m)
+        return Memory(states, mask, last.transpose(0, 1).flatten(1))
 
 
 class Decoder(nn.Module):
