@@ -149,7 +149,7 @@ def scale(n_keys: int = 8, width: int = 64, scaled: bool = False, seed: int = 88
 
 
 def temperature(scores: Sequence[float] = SCORES, keys: Sequence[str] | None = None) -> Explorable:
-    """How the temperature T sharpens or flattens softmax(scores / T), for scores (m,)."""
+    """How the temperature τ sharpens or flattens softmax(scores / τ), for scores (m,)."""
     scores, keys = _given(scores, keys)
     weights = softmax(scores)
     return Explorable(
@@ -157,7 +157,7 @@ def temperature(scores: Sequence[float] = SCORES, keys: Sequence[str] | None = N
         given={"scores": scores.tolist()},
         title="Weights at a temperature",
         keys=keys,
-        controls=[Slider("exponent", "temperature T", -1, 1, 0.05, 0, "1.00")],
+        controls=[Slider("exponent", "temperature τ", -1, 1, 0.05, 0, "1.00")],
         weights=weights,
         masked=np.zeros(len(keys), dtype=bool),
         summary=(
