@@ -115,11 +115,12 @@ def attention_backward(
 
     Source: the chain rule through Vaswani et al. 2017, equation 1.
     """
-    expected = (*weights.shape[:-1], values.shape[-1])
+    leading = np.broadcast_shapes(weights.shape[:-2], values.shape[:-2])
+    expected = (*leading, weights.shape[-2], values.shape[-1])
     if grad_context.shape != expected:
         raise ValueError(f"grad_context has shape {grad_context.shape}, the context {expected}")
     grad_values = np.swapaxes(weights, -1, -2) @ grad_context
-    grad_weights = grad_context @ np.swapaxes(values, -1, -2)
+    grad_weights = sum_to(grad_context @ np.swapaxes(values, -1, -2), weights.shape)
     grad_scores = softmax_backward(weights, grad_weights) / math.sqrt(keys.shape[-1])
     grad_queries = grad_scores @ keys
     grad_keys = np.swapaxes(grad_scores, -1, -2) @ queries
@@ -321,7 +322,7 @@ class BahdanauDecoder(Decoder):
         vocabulary, d_embedding, d_hidden, d_memory: as in `Decoder`.
         d_h: hidden width of the additive score.
 
-    Source: Bahdanau et al. 2015, equations 4 to 6; without their maxout layer.
+    Source: Bahdanau et al. 2015, equations 4 to 6; the output without y_{t-1} and without their maxout layer.
     """
 
     def __init__(self, vocabulary, d_embedding, d_hidden, d_memory, d_h):
@@ -392,6 +393,12 @@ class LuongDecoder(Decoder):
 Step = Callable[[torch.Tensor, tuple], tuple[torch.Tensor, tuple]]
 
 
+def check_limit(limit: int) -> None:
+    """Raise a ValueError unless an output may hold a token."""
+    if limit < 1:
+        raise ValueError(f"limit is {limit}: an output has at least one token")
+
+
 @torch.no_grad()
 def greedy_search(step: Step, state: tuple, start: int, end: int, limit: int) -> torch.Tensor:
     """Write the most probable token at every step, until all outputs have ended.
@@ -408,8 +415,12 @@ def greedy_search(step: Step, state: tuple, start: int, end: int, limit: int) ->
         Tokens (batch, at most limit) without the start; after its end an output holds
         nothing but `end`.
 
+    Raises:
+        ValueError: the limit is not positive.
+
     Source: Sutskever et al. 2014, section 3.2, a beam of one.
     """
+    check_limit(limit)
     batch, device = state[0].shape[0], state[0].device
     tokens = torch.full((batch,), start, device=device)
     ended = torch.zeros(batch, dtype=torch.bool, device=device)
@@ -454,6 +465,7 @@ def beam_search(
     """
     if width < 1:
         raise ValueError(f"width is {width}: a beam keeps at least one output")
+    check_limit(limit)
     batch, device = state[0].shape[0], state[0].device
     state = tuple(part.repeat_interleave(width, dim=0) for part in state)
     tokens = torch.full((batch, width, 0), start, device=device)

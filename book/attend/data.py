@@ -10,7 +10,8 @@ def documentation() -> str:
     """Python's own language reference as plain text, about 0.5 million characters of English.
 
     It is what `help("for")` prints, so it needs no download; its length differs a little between
-    versions of Python. Underlines of headings are removed, and topics are separated by a blank line.
+    versions of Python. Topics quote each other: whoever splits the text must drop repeated paragraphs
+    first. Underlines of headings are removed, and topics are separated by a blank line.
     """
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
     return re.sub(r"^([*=\-^~\"])\1{3,}\n", "", text, flags=re.MULTILINE)

@@ -176,12 +176,16 @@ class MultiHeadAttention(nn.Module):
         k = split_heads_torch(self.key(keys), self.heads)
         v = split_heads_torch(self.value(values), self.heads)
         if self.rotate:  # the queries are the last n of the m positions
+            if q.shape[-2] > k.shape[-2]:
+                raise ValueError(
+                    f"{q.shape[-2]} queries cannot be the last of {k.shape[-2]} positions"
+                )
             places = torch.arange(k.shape[-2], device=k.device)
             q = rotary_torch(q, places[-q.shape[-2] :])
             k = rotary_torch(k, places)
         scores = scaled_dot_torch(q, k)
         if score_bias is not None:
-            scores = scores + score_bias
+            scores = scores + score_bias.to(scores.dtype)
         weights = softmax_torch(scores, over_heads(mask))
         return self.output(merge_heads_torch(weights @ v)), weights
 
@@ -315,7 +319,8 @@ def rotary(x: np.ndarray, positions: np.ndarray) -> np.ndarray:
     Source: Su et al. 2021, equations 14, 15 and 34.
     """
     angles = positions[..., None] * np.array(turning_rates(x.shape[-1]))
-    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+    dtype = np.result_type(x, np.float16)  # whole numbers have no sines
+    cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
     first, second = x[..., 0::2], x[..., 1::2]
     turned = [first * cos - second * sin, first * sin + second * cos]
     return np.stack(turned, axis=-1).reshape(x.shape)
@@ -378,14 +383,17 @@ def layer_norm_torch(
     eps: float = 1e-5,
 ) -> torch.Tensor:
     """PyTorch twin of `layer_norm`: the same arguments and shapes."""
-    centred = x - x.mean(dim=-1, keepdim=True)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # squares overflow a half
+    centred = wide - wide.mean(dim=-1, keepdim=True)
     variance = (centred * centred).mean(dim=-1, keepdim=True)
-    return gain * centred / torch.sqrt(variance + eps) + shift
+    return gain * (centred / torch.sqrt(variance + eps)).to(x.dtype) + shift
 
 
 def rms_norm_torch(x: torch.Tensor, gain: torch.Tensor, eps: float = 1e-6) -> torch.Tensor:
     """PyTorch twin of `rms_norm`: the same arguments and shapes."""
-    return gain * x / torch.sqrt((x * x).mean(dim=-1, keepdim=True) + eps)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    unit = wide / torch.sqrt((wide * wide).mean(dim=-1, keepdim=True) + eps)
+    return gain * unit.to(x.dtype)
 
 
 class RMSNorm(nn.Module):
@@ -456,7 +464,10 @@ class Block(nn.Module):
         """One layer's work on x (..., n, d_model), with a memory (..., m, d_model) for `cross`.
 
         mask is (..., n, n) and memory_mask (..., n, m), boolean; score_bias is (heads, n, n).
+        Raises ValueError where a memory is missing, or not asked for.
         """
+        if (self.cross is None) != (memory is None):
+            raise ValueError("a memory belongs to a block with cross=True, and to no other")
 
         def attend(y):
             return self.attention(y, mask=mask, score_bias=score_bias)[0]
@@ -563,8 +574,9 @@ class EncoderDecoder(nn.Module):
     def embed(self, embedding: nn.Embedding, tokens: torch.Tensor) -> torch.Tensor:
         """Vectors (..., n, d_model) of tokens (..., n), with their positions."""
         x = embedding(tokens) * math.sqrt(embedding.embedding_dim)
-        positions = torch.arange(tokens.shape[-1], device=x.device, dtype=x.dtype)
-        return x + sinusoidal_torch(positions, embedding.embedding_dim)
+        wide = torch.promote_types(x.dtype, torch.float32)  # half precision has no 257
+        positions = torch.arange(tokens.shape[-1], device=x.device, dtype=wide)
+        return x + sinusoidal_torch(positions, embedding.embedding_dim).to(x.dtype)
 
     def encode(self, source: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """The memory (..., m, d_model) of source tokens (..., m), mask (..., 1, m)."""

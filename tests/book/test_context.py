@@ -150,6 +150,16 @@ class TestBackward:
         for gradient, other in zip(ours, expected, strict=True):
             np.testing.assert_allclose(gradient, other, rtol=1e-10, atol=1e-12)
 
+    def test_shared_weights_collect_the_sum(self):
+        queries, keys, _ = (array[0] for array in arrays())
+        _, _, values = arrays()
+        grad = np.random.default_rng(1).normal(size=(BATCH, N, D_V))
+        _, weights = context.attention(queries, keys, values)
+        ours = context.attention_backward(queries, keys, values, weights, grad)
+        expected = self.reference((queries, keys, values), None, grad)
+        for gradient, other in zip(ours, expected, strict=True):
+            np.testing.assert_allclose(gradient, other, rtol=1e-10, atol=1e-12)
+
     def test_refuses_a_gradient_of_another_shape(self):
         given = arrays()
         _, weights = context.attention(*given)
@@ -437,6 +447,11 @@ class TestSearches:
         tokens, _ = context.beam_search(model.step, model.start(memory), 1, 2, 6, width=3)
         assert tokens.shape[0] == 2 and tokens.shape[1] <= 6
         assert context.greedy_search(model.step, model.start(memory), 1, 2, 6).shape[0] == 2
+
+    @pytest.mark.parametrize("search", [context.greedy_search, context.beam_search])
+    def test_an_output_has_at_least_one_token(self, search):
+        with pytest.raises(ValueError, match="limit is 0: an output has at least one token"):
+            search(step, first_state(1), START, END, 0)
 
     def test_a_beam_keeps_at_least_one(self):
         with pytest.raises(ValueError, match="width is 0: a beam keeps at least one output"):

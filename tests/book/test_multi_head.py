@@ -431,3 +431,40 @@ class TestEncoderDecoder:
         torch.testing.assert_close(model(self.SOURCE, self.TARGET), steady)
         model.train()
         assert not torch.allclose(model(self.SOURCE, self.TARGET), steady)
+
+
+class TestEdges:
+    def test_a_memory_is_given_where_it_is_asked_for_and_nowhere_else(self):
+        x = torch.zeros(BATCH, N, D)
+        for block, memory in ((Block(D, 2, 8, cross=True), None), (Block(D, 2, 8), x)):
+            with pytest.raises(ValueError, match="a memory belongs to a block with cross=True"):
+                block(x, memory=memory)
+
+    def test_norms_of_half_precision_do_not_overflow(self):
+        x = torch.tensor([[300.0, -300.0]], dtype=torch.float16)
+        ones, zeros = torch.ones(2, dtype=torch.float16), torch.zeros(2, dtype=torch.float16)
+        expected = torch.tensor([[1.0, -1.0]], dtype=torch.float16)
+        torch.testing.assert_close(multi_head.layer_norm_torch(x, ones, zeros), expected)
+        torch.testing.assert_close(multi_head.rms_norm_torch(x, ones), expected)
+
+    def test_positions_of_half_precision_differ(self):
+        model = EncoderDecoder(5, 5, 1, 8, 2, 16).to(torch.bfloat16)
+        nn.init.zeros_(model.source.weight)
+        codes = model.embed(model.source, torch.zeros(1, 300, dtype=torch.long))[0]
+        assert codes.dtype == torch.bfloat16
+        assert not torch.equal(codes[256], codes[257])
+
+    def test_a_bias_of_another_precision_is_taken_along(self):
+        layer = MultiHeadAttention(D, 2).to(torch.bfloat16)
+        x = torch.ones(BATCH, N, D, dtype=torch.bfloat16)
+        bias = multi_head.alibi_torch(2, torch.arange(N), torch.arange(N))
+        assert layer(x, score_bias=bias)[0].dtype == torch.bfloat16
+
+    def test_more_queries_than_positions_cannot_be_rotated(self):
+        layer = MultiHeadAttention(8, 2, rotate=True)
+        with pytest.raises(ValueError, match="3 queries cannot be the last of 2 positions"):
+            layer(torch.zeros(1, 3, 8), torch.zeros(1, 2, 8))
+
+    def test_whole_numbers_are_rotated_as_numbers(self):
+        x, at = np.ones((3, 4), dtype=int), np.arange(3)
+        np.testing.assert_allclose(multi_head.rotary(x, at), multi_head.rotary(x * 1.0, at))
