@@ -26,6 +26,7 @@ from autograder.journal import Done, Journal
 from autograder.record import Record
 from autograder.release import check_release, is_checked
 from autograder.shell.container import ENGINES
+from autograder.shell.limits import Limits
 from autograder.shell.warm import share, shared_warm_parent
 from autograder.store import read_text, record_path, task_for, write_whole
 from autograder.work import PRELOADED, Graded, work
@@ -94,7 +95,7 @@ def grade_class(
         run = ClassRun(assignment, writer, journal, watch, force, sandbox)
         tasks = run.tasks(folders)
         for first in tasks:  # where nothing is to be done, nothing is started
-            begin = None if dask else _begin(assignment, sandbox, stack)
+            begin = None if dask else _begin(sandbox, stack)
             for student, graded in each(
                 work, chain([first], tasks), jobs, dask, watch.started, PRELOADED, begin
             ):
@@ -103,11 +104,11 @@ def grade_class(
     return run.result
 
 
-def _begin(assignment: Assignment, sandbox: str, stack: ExitStack) -> Callable[[], None] | None:
+def _begin(sandbox: str, stack: ExitStack) -> Callable[[], None] | None:
     """What each worker begins with: one warm parent serves all of them."""
     if sandbox in ENGINES:
         return None
-    seconds = assignment.paper.limits.start_seconds
+    seconds = Limits().start_seconds  # an assignment's own would load its checks, and PyTorch with them
     return partial(share, stack.enter_context(shared_warm_parent(seconds)), seconds)
 
 

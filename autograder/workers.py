@@ -1,5 +1,6 @@
 """Run one function over many tasks: on this machine's processes, or on a Dask cluster."""
 
+import gc
 import os
 import signal
 import threading
@@ -120,6 +121,7 @@ def _pool(jobs: int, begin: Callable[[], None] | None) -> Iterator[Executor]:
 
 def _begin(begin: Callable[[], None] | None) -> None:
     """In a worker: Ctrl-C is the command's business, and nobody needs a worker whose command was killed."""
+    gc.freeze()  # else the first collection touches, and so copies, all that the forks share
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_command, daemon=True).start()
     if begin:
