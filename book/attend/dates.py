@@ -26,7 +26,9 @@ class Format(NamedTuple):
 
 
 def formats() -> list[Format]:
-    """Thousands of ways to write a date, all different, none of which writes two of 24 test dates alike (the 5th and the 12th of each month).
+    """Thousands of ways to write a date, all different and unambiguous.
+
+    None of them writes two of 24 test dates, the 5th and the 12th of each month, alike.
 
     Each language's own formats with a full year, and every order, separator and spelling of day,
     month and weekday. A format is left out where it writes, but for the weekday, one date as an
