@@ -108,7 +108,9 @@ def _begin(sandbox: str, stack: ExitStack) -> Callable[[], None] | None:
     """What each worker begins with: one warm parent serves all of them."""
     if sandbox in ENGINES:
         return None
-    seconds = Limits().start_seconds  # an assignment's own would load its checks, and PyTorch with them
+    seconds = (
+        Limits().start_seconds
+    )  # an assignment's own would load its checks, and PyTorch with them
     return partial(share, stack.enter_context(shared_warm_parent(seconds)), seconds)
 
 
