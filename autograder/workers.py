@@ -129,9 +129,8 @@ def _begin(begin: Callable[[], None] | None) -> None:
 
 
 def _end_with_command() -> None:
-    wait_for(
-        [parent_process().sentinel]
-    )  # the parent, to Python, is the command, and not the fork's
+    """The parent, to Python, is the command, and not the process that this one is a fork of."""
+    wait_for([parent_process().sentinel])
     os._exit(1)
 
 

@@ -9,7 +9,6 @@ import select
 import signal
 
 from . import confine
-from .channel import Channel
 
 HOME = "/tmp"
 
@@ -22,7 +21,7 @@ def main(code: str, limits: str, seed: str) -> None:
         os.dup2(null, standard)
     child = os.fork()  # before anything is loaded: the first process stays small
     if child == 0:
-        start(Channel(read_from, write_to), code, json.loads(limits), int(seed))
+        start((read_from, write_to), code, json.loads(limits), int(seed))
     os.close(write_to)
     wait(child, read_from)
     os._exit(0)
@@ -37,8 +36,11 @@ def wait(child: int, grader: int) -> None:
     poll.poll()
 
 
-def start(channel: Channel, code: str, limits: dict[str, float], seed: int) -> None:
+def start(descriptors: tuple[int, int], code: str, limits: dict[str, float], seed: int) -> None:
     """In the fork: load what a notebook needs, give up all rights, and serve; it never returns."""
+    from .channel import Channel  # which loads NumPy
+
+    channel = Channel(*descriptors)
     try:
         os.setsid()
         from pathlib import Path
