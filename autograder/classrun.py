@@ -94,7 +94,7 @@ def grade_class(
         journal = stack.enter_context(Journal(_folder(assignment) / "journal.jsonl"))
         run = ClassRun(assignment, writer, journal, watch, force, sandbox)
         tasks = run.tasks(folders)
-        for first in tasks:  # where nothing is to be done, nothing is started
+        if first := next(tasks, None):  # where nothing is to be done, nothing is started
             begin = None if dask else _begin(sandbox, stack)
             for student, graded in each(
                 work, chain([first], tasks), jobs, dask, watch.started, PRELOADED, begin
@@ -108,9 +108,8 @@ def _begin(sandbox: str, stack: ExitStack) -> Callable[[], None] | None:
     """What each worker begins with: one warm parent serves all of them."""
     if sandbox in ENGINES:
         return None
-    seconds = (
-        Limits().start_seconds
-    )  # an assignment's own would load its checks, and PyTorch with them
+    # An assignment's own limits would load its checks, and PyTorch with them.
+    seconds = Limits().start_seconds
     return partial(share, stack.enter_context(shared_warm_parent(seconds)), seconds)
 
 

@@ -56,6 +56,21 @@ def checked_url(text: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+@contextmanager
+def variables(wanted: dict[str, str]) -> Iterator[None]:
+    """Set variables of this process's environment; afterwards they are as they were."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 @dataclass(frozen=True)
 class Course:
     """A course's folder (sources and releases) and a class's folder (hand-ins, grades, feedback)."""
@@ -149,7 +164,9 @@ class Course:
     @property
     def nbgrader_config(self) -> Config:
         """What nbgrader's own commands run with: the course's nbgrader_config.py, for this class."""
-        with self._environment():
+        # From these nbgrader_config.py finds this class.
+        wanted = {CLASS_VARIABLE: str(self.class_folder), GRADEBOOK_VARIABLE: self.gradebook}
+        with variables(wanted):
             try:
                 return PyFileConfigLoader(CONFIG_NAME, path=str(self.root)).load_config()
             except CourseError:
@@ -158,21 +175,6 @@ class Course:
                 raise CourseError(
                     f"{self.root / CONFIG_NAME} cannot be read ({type(error).__name__}: {error}): correct it."
                 ) from error
-
-    @contextmanager
-    def _environment(self) -> Iterator[None]:
-        """The variables from which nbgrader_config.py finds this class."""
-        wanted = {CLASS_VARIABLE: str(self.class_folder), GRADEBOOK_VARIABLE: self.gradebook}
-        before = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
     def configure(self, config: Config) -> Config:
         """Write this course into nbgrader's configuration, the grader's own steps included.

@@ -55,9 +55,9 @@ def release(assignment: Assignment) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         generated = generate(assignment, Path(folder))
         changed = not same(generated, target)
-        if changed and target.exists():
-            shutil.rmtree(target)
         if changed:
+            if target.exists():
+                shutil.rmtree(target)
             shutil.copytree(generated, target)
     _note_checked(assignment)
     return changed

@@ -15,7 +15,7 @@ from typing import Any
 from joblib import cpu_count
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
-from autograder.course import CourseError
+from autograder.course import CourseError, variables
 from autograder.shell.warm import ONE_THREAD
 
 AHEAD = 2  # tasks in flight for each worker: one in work, and one that waits for it
@@ -58,21 +58,8 @@ def _load_once(modules: Sequence[str]) -> None:
     They compute in one thread each: a class keeps every core busy, and a fork has no other threads.
     """
     FORKS.set_forkserver_preload(list(modules))
-    with _environment(dict.fromkeys(ONE_THREAD, "1")):
+    with variables(dict.fromkeys(ONE_THREAD, "1")):
         forkserver.ensure_running()
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _here(
