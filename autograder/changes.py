@@ -1,6 +1,6 @@
 """What decides a verdict, as fingerprints: what has not changed since an earlier record is not asked again.
 
-A question depends on those statements of its checks' module and of the solution that its definition reaches
+A question depends on those statements of the checks' modules and of the solution that its definition reaches
 by name, on the hand-in's cells, the seeds, the limits and the grader itself; on nothing else.
 """
 
@@ -25,6 +25,7 @@ from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
 CHECKS = "autograder.checks"
+WHOLE = "*"  # all names of a module
 DECIDING = (
     "assignment.py",
     "changes.py",
@@ -82,7 +83,7 @@ def fingerprints(
 def question_definitions(paper: Paper) -> dict[str, str]:
     """For each question a hash of its part of the checks' module and of the solution."""
     module = importlib.import_module(paper.module)
-    checks = statements(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    checks = statements(text_of(paper.module), paper.module)
     transform = TransformerManager().transform_cell
     solution = [
         statement
@@ -100,36 +101,89 @@ def question_definitions(paper: Paper) -> dict[str, str]:
     }
 
 
+def text_of(module: str) -> str:
+    """The source of a module of checks."""
+    return Path(str(find_spec(module).origin)).read_text(encoding="utf-8")  # type: ignore[union-attr]
+
+
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a module: its text without comments, the names it binds, and all it mentions."""
+    """One statement of a module: its text without comments, the names it binds, and all it mentions.
+
+    `leads` tells which of these names come from another module of checks: module and name there.
+    """
 
     text: str
     binds: frozenset[str]
     mentions: frozenset[str]
+    leads: tuple[tuple[str, str, str], ...] = ()
 
 
-def statements(source: str) -> list[Statement]:
+def statements(source: str, module: str = CHECKS) -> list[Statement]:
     """The statements of a module. One that binds no name, or could do anything, has empty `binds`."""
     body = ast.parse(source).body
     imported = {name for node in body if isinstance(node, IMPORTS) for name in _imported(node)}
     return [
-        Statement(_text(node), frozenset(_bound(node, imported)), frozenset(_names(node)))
+        Statement(
+            ast.unparse(node),
+            frozenset(_bound(node, imported)),
+            frozenset(_names(node)),
+            tuple(_leads(node, module)),
+        )
         for node in body
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
     ]
 
 
 def reached(all_statements: list[Statement], root: str) -> list[str]:
-    """The texts, in order, of the statements that `root` reaches by name, and of those that bind no name."""
-    found = {statement for statement in all_statements if not statement.binds}
+    """The texts, in order, of the statements that `root` reaches by name, and of those that bind no name.
+
+    What comes from another module of checks is followed there.
+    """
+    return _reached(all_statements, root, set())
+
+
+def _reached(
+    all_statements: list[Statement], root: str, followed: set[tuple[str, str]]
+) -> list[str]:
+    found = {s for s in all_statements if not s.binds or root == WHOLE}
     names = {root}.union(*(statement.mentions for statement in found))
-    while True:
-        more = {s for s in all_statements if s.binds & names} - found
-        if not more:
-            return [statement.text for statement in all_statements if statement in found]
+    while more := {s for s in all_statements if s.binds & names} - found:
         found |= more
         names.update(*(statement.mentions for statement in more))
+    texts = []
+    for statement in all_statements:
+        if statement not in found:
+            continue
+        texts.append(statement.text)
+        for bound, *there in statement.leads:
+            if (bound in names or WHOLE in (bound, root)) and tuple(there) not in followed:
+                followed.add(tuple(there))
+                module, name = there
+                texts += _reached(statements(text_of(module), module), name, followed)
+    return texts
+
+
+def _leads(node: ast.stmt, module: str) -> Iterable[tuple[str, str, str]]:
+    """The names that an import takes from modules of checks: name here, module, name there or WHOLE."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.startswith(CHECKS + "."):
+                yield alias.asname or alias.name.partition(".")[0], alias.name, WHOLE
+    elif isinstance(node, ast.ImportFrom):
+        package = module if _is_package(module) else module.rpartition(".")[0]
+        home = resolve_name("." * node.level + (node.module or ""), package)
+        if f"{home}.".startswith(CHECKS + "."):
+            for alias in node.names:
+                inner = f"{home}.{alias.name}"
+                if alias.name != WHOLE and _is_package(home) and find_spec(inner):
+                    yield alias.asname or alias.name, inner, WHOLE
+                else:
+                    yield alias.asname or alias.name, home, alias.name
+
+
+def _is_package(module: str) -> bool:
+    return find_spec(module).submodule_search_locations is not None  # type: ignore[union-attr]
 
 
 def _bound(node: ast.stmt, imported: set[str]) -> Iterable[str]:
@@ -154,13 +208,3 @@ def _names(node: ast.AST, context: type = ast.expr_context) -> set[str]:
         for part in ast.walk(node)
         if isinstance(part, ast.Name) and isinstance(part.ctx, context)
     }
-
-
-def _text(node: ast.stmt) -> str:
-    """The statement's text; of an import from another module of checks, that module's text too."""
-    text = ast.unparse(node)
-    if isinstance(node, ast.ImportFrom):
-        name = resolve_name("." * node.level + (node.module or ""), CHECKS)
-        if name.startswith(CHECKS + "."):
-            text += Path(str(find_spec(name).origin)).read_text(encoding="utf-8")  # type: ignore[union-attr]
-    return text

@@ -1,15 +1,14 @@
 """A change asks again only the questions that it can have changed the verdict of."""
 
 import re
-from pathlib import Path
+import sys
 
 import pytest
 
-from autograder import grading
+from autograder import changes, grading
 from autograder.assignment import Paper
 from autograder.autograded import to_text
-from autograder.changes import engine_version, question_definitions, reached, statements
-from autograder.checks import scores
+from autograder.changes import engine_version, question_definitions, reached, statements, text_of
 from autograder.grading import Task, grade, seeds_for
 from autograder.sample import solve
 
@@ -72,16 +71,38 @@ def test_a_decorator_from_elsewhere_ties_nothing_together():
     assert "def one" not in texts(source, "two")
 
 
-@pytest.fixture
-def edit_checks(monkeypatch, tmp_path):
-    """`edit_checks(old, new)` makes the checks' module read as if it had been edited."""
-    original = Path(scores.__file__).read_text()
+def test_what_comes_from_another_module_of_checks_is_followed_there_by_name(edit_checks):
+    def found():
+        source = "from autograder.checks.draw import normal, rounded\none = normal\ntwo = rounded"
+        return [texts(source, root) for root in ("one", "two", "three")]
 
-    def edit(old, new):
-        assert old in original
-        path = tmp_path / "scores.py"
-        path.write_text(original.replace(old, new))
-        monkeypatch.setattr(scores, "__file__", str(path))
+    before = found()
+    edit_checks("draw", "integers(1, 20,", "integers(1, 10,")
+    assert [old != new for old, new in zip(before, found(), strict=True)] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from autograder.checks.draw import *",
+        "from autograder.checks import draw\none = draw",
+        "import autograder.checks.draw as draw\none = draw",
+        "from .draw import normal as one",
+    ],
+)
+def test_every_form_of_import_leads_to_the_other_module(source):
+    assert "def normal" in texts(source, "one")
+
+
+@pytest.fixture
+def edit_checks(monkeypatch):
+    """`edit_checks(file, old, new)` makes a module of checks read as if it had been edited, and no other."""
+
+    def edit(file, old, new):
+        name = f"autograder.checks.{file}"
+        assert old in text_of(name)
+        edited = text_of(name).replace(old, new)
+        monkeypatch.setattr(changes, "text_of", lambda m: edited if m == name else text_of(m))
         question_definitions.cache_clear()
 
     yield edit
@@ -119,24 +140,20 @@ def regrade(assignment, right, monkeypatch):
 def test_only_what_a_change_affects_is_asked_again(assignment, regrade, edit_checks):
     paper = assignment.paper
     assert regrade(paper) == []
-    edit_checks("You return plain dot products.", "These are plain dot products.")
+    edit_checks("scores.scaled_dot", "You return plain dot products.", "These are dot products.")
     assert regrade(paper) == ["scaled_dot_scores"]
-    edit_checks('"no d_q by d_k matrix", 0.5', '"no d_q by d_k matrix", 0.25')
+    edit_checks("scores.low_rank", '"no d_q by d_k matrix", 0.5', '"no d_q by d_k matrix", 0.25')
     assert regrade(paper) == ["low_rank_bilinear_scores"]
-    edit_checks(
-        "(rng.normal(size=size) / np.sqrt(width))", "(np.sqrt(width) * rng.normal(size=size))"
-    )
-    assert regrade(paper) == [name for name in paper.questions if draws_with_normal(name)]
+    edit_checks("scores", "additive_scores,\n    location", "location")  # in the list of questions
+    assert regrade(paper) == []
+    edit_checks("draw", "rng.choice([-1, 1], size=size)", "rng.choice([1, -1], size=size)")
+    drawing = [name for name in paper.questions if draws_rounded(paper.questions[name])]
+    assert 1 < len(drawing) < len(paper.questions)
+    assert regrade(paper) == drawing
 
 
-def draws_with_normal(name):
-    cases = getattr(scores, name).cases
-    return "_normal" in cases.__code__.co_names + tuple(
-        part
-        for code in cases.__code__.co_consts
-        if hasattr(code, "co_names")
-        for part in code.co_names
-    )
+def draws_rounded(question):
+    return "rounded" in vars(sys.modules[question.cases.__module__])
 
 
 def test_a_changed_solution_asks_its_own_question_and_changed_text_none(assignment, regrade):

@@ -1,0 +1,138 @@
+"""Question 5: the backward pass by hand."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from autograder.checks.draw import normal, rounded
+from autograder.judge import dtype, item, shape, untouched
+from autograder.question import Aspect, Case, Question
+from autograder.rules import Forbidden
+
+
+def _backward_cases(rng: np.random.Generator) -> Iterator[Case]:
+    def case(
+        name: str, q: tuple, k: tuple, strided: tuple[str, ...] = (), kind: str = "float64"
+    ) -> Case:
+        arguments = {
+            "queries": normal(rng, *q, dtype=kind),
+            "keys": normal(rng, *k, dtype=kind),
+            "upstream": normal(rng, *q[:-1], k[-2], dtype=kind),
+        }
+        return Case(name, arguments, strided=strided)
+
+    small = {"queries": (2, 4), "keys": (3, 4), "upstream": (2, 3)}
+    yield Case("small", {name: rounded(rng, *size) for name, size in small.items()})
+    yield case("batch", (2, 3, 4), (2, 5, 4))
+    yield case("one query", (2, 1, 4), (2, 5, 4))
+    yield case("one key", (2, 3, 4), (2, 1, 4))
+    # Only here does an upstream gradient that was never transposed go through.
+    yield case("as many queries as keys", (2, 3, 5), (2, 3, 5))
+    yield case("batch and heads", (2, 3, 4, 5), (2, 3, 6, 5))
+    yield case("keys shared by the batch", (2, 3, 6), (5, 6))
+    yield case("keys shared by batch and heads", (2, 3, 4, 6), (5, 6))
+    yield case("float32", (2, 3, 6), (2, 5, 6), kind="float32")
+    yield case("non-contiguous", (2, 3, 6), (2, 5, 6), strided=("queries", "keys", "upstream"))
+
+
+_BACKWARD = ("small", "batch", "one query", "one key", "as many queries as keys", "batch and heads")
+_SHARED = ("keys shared by the batch", "keys shared by batch and heads")
+
+# What differentiates, not what merely belongs to it: `no_grad` and `vmap` stay allowed.
+_DIFFERENTIATION = (
+    "torch.Tensor.backward",
+    "torch.Tensor.grad_fn",
+    "torch.autograd.backward",
+    "torch.autograd.grad",
+    "torch.autograd.functional",
+    "torch.autograd.forward_ad",
+    *(
+        f"torch.func.{name}"
+        for name in (
+            "grad",
+            "grad_and_value",
+            "hessian",
+            "jacfwd",
+            "jacrev",
+            "jvp",
+            "linearize",
+            "vjp",
+        )
+    ),
+)
+
+scaled_dot_backward = Question(
+    name="scaled_dot_backward",
+    title="The backward pass by hand",
+    cases=_backward_cases,
+    rules=(
+        Forbidden(
+            names=_DIFFERENTIATION,
+            what="automatic differentiation",
+            why="write the derivative as matrix products",
+        ),
+    ),
+    aspects=(
+        Aspect("shapes", 0.5, shape(), _BACKWARD),
+        Aspect("d_queries", 1, item(0, "d_queries"), _BACKWARD),
+        Aspect("d_keys", 1, item(1, "d_keys"), _BACKWARD),
+        Aspect("d_keys where keys are shared", 0.5, item(1, "d_keys"), _SHARED),
+        Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.5,
+            untouched(),
+            ("non-contiguous", "batch"),
+        ),
+    ),
+)
+
+
+@scaled_dot_backward.misconception(
+    "The scaling is missing in your gradients. The scores were divided by √d_k, and a constant factor of the "
+    "forward pass is a factor of the backward pass too."
+)
+def scaling_forgotten_backward(queries, keys, upstream):
+    d_queries = upstream @ keys
+    d_keys = np.swapaxes(upstream, -1, -2) @ queries
+    return d_queries, d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim)))
+
+
+@scaled_dot_backward.misconception(
+    "You scale d_queries but not d_keys. Both reach the loss through the same scaled scores: both carry the "
+    "factor 1 / √d_k."
+)
+def scaled_only_once(queries, keys, upstream):
+    d_queries = upstream @ keys / keys.shape[-1] ** 0.5
+    d_keys = np.swapaxes(upstream, -1, -2) @ queries
+    return d_queries, d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim)))
+
+
+@scaled_dot_backward.misconception(
+    "You forgot to transpose the upstream gradient for d_keys: key j collects from all queries i, which is a "
+    "sum over the rows of upstream. It runs only where n equals m."
+)
+def transpose_forgotten(queries, keys, upstream):
+    d_queries = upstream @ keys / keys.shape[-1] ** 0.5
+    d_keys = upstream @ queries / keys.shape[-1] ** 0.5
+    return d_queries, d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim)))
+
+
+@scaled_dot_backward.misconception(
+    "You ignore the upstream gradient and differentiate the sum of all scores. By the chain rule each score's "
+    "derivative is multiplied by its entry of upstream."
+)
+def upstream_ignored(queries, keys, upstream):
+    ones = np.ones_like(upstream)
+    d_queries = ones @ keys / keys.shape[-1] ** 0.5
+    d_keys = np.swapaxes(ones, -1, -2) @ queries / keys.shape[-1] ** 0.5
+    return d_queries, d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim)))
+
+
+@scaled_dot_backward.misconception(
+    "You return the two gradients in the wrong order: d_queries comes first and has the shape of the queries."
+)
+def results_exchanged(queries, keys, upstream):
+    d_queries = upstream @ keys / keys.shape[-1] ** 0.5
+    d_keys = np.swapaxes(upstream, -1, -2) @ queries / keys.shape[-1] ** 0.5
+    return d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim))), d_queries
