@@ -30,6 +30,8 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         scores[(*row, tempting)], noise[(*row, tempting)] = 1.5, 0.1
         scores[(*row, hidden)], noise[(*row, hidden)] = 2.4, 3.0
         scores, noise = (np.round(x + 0.01 * normal(rng, *size), 2) for x in (scores, noise))
+        # No two sums of a row are closer than 0.05: rounding never decides who is read.
+        noise = noise + 0.05 * (scores + noise).argsort(axis=-1).argsort(axis=-1)
         arguments = {
             "scores": scores.astype(kind),
             "gumbel": noise.astype(kind),
