@@ -18,6 +18,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         name: str,
         *size: int,
         scale: float = 1,
+        level: float = 0,
         hidden: bool = False,
         kind: str = "float64",
         strided: tuple[str, ...] = (),
@@ -38,7 +39,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         )
         wanted = _effective_keys(scores / temperatures[..., None])
         arguments = {
-            "scores": (scale * (scores + (scale > 1) * 20)).astype(kind),
+            "scores": (scale * scores + level).astype(kind),
             "effective_keys": wanted.astype(kind),
         }
         return Case(name, arguments, strided=strided)
@@ -48,7 +49,9 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("one query", 2, 1, 6)
     yield case("batch and heads", 2, 3, 4, 5)
     yield case("hidden keys", 2, 3, 7, hidden=True)
-    yield case("scores in the thousands", 2, 3, 5, scale=200)
+    yield case("scores in the thousands", 2, 3, 5, scale=200, level=4000)
+    # Over the temperature they are about 1000: exponentials overflow at the end of the search too.
+    yield case("low temperatures", 2, 3, 5, scale=0.05, level=60)
     yield case("float32", 3, 4, 6, kind="float32")
     yield case("non-contiguous", 2, 3, 6, strided=("scores", "effective_keys"))
 
@@ -69,7 +72,12 @@ temperature_for = Question(
         Aspect("one temperature for each row", 0.5, shape(), _ORDINARY),
         Aspect("values", 1, values(), _ORDINARY),
         Aspect("hidden keys", 0.5, values(), ("hidden keys",)),
-        Aspect("scores in the thousands", 0.5, values(), ("scores in the thousands",)),
+        Aspect(
+            "high and low temperatures",
+            0.5,
+            values(),
+            ("scores in the thousands", "low temperatures"),
+        ),
         Aspect("the dtype of the scores is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
