@@ -18,10 +18,11 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         kind: str = "float64",
         **options: Any,
     ) -> Case:
-        # Every other row lies so far below the rest that the whole array's maximum leaves nothing of it.
-        levels = np.arange(np.prod(size[:-1])).reshape(*size[:-1], 1) % 2
+        # Every other row lies so far above the rest that its exponentials overflow, and that the whole
+        # array's maximum leaves nothing of the rest.
+        levels = np.arange(1, 1 + np.prod(size[:-1])).reshape(*size[:-1], 1) % 2
         scores = _small(rng) if name == "small" else normal(rng, *size)
-        scores = scores - (300 if kind == "float32" else 1200) * levels
+        scores = scores + (300 if kind == "float32" else 1200) * levels
         allowed = rng.random(mask or size) < 0.7
         hidden, first, second = rng.permutation(size[-1])[:3]
         allowed[..., hidden], allowed[..., [first, second]] = False, True
