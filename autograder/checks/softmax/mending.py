@@ -135,7 +135,8 @@ def one_maximum_for_all(scores, mask, temperature):
 def one_maximum_for_all_nan(scores, mask, temperature):
     scores = np.where(mask, scores / temperature, -np.inf)
     exponentials = np.exp(scores - scores.max())
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
 @attention_weights.misconception(
