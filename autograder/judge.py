@@ -78,10 +78,11 @@ def shape() -> Judge:
 
 
 def dtype(index: int | None = None) -> Judge:
-    """The value, or its part at `index`, keeps the solution's dtype; it counts only where the value itself is right."""
+    """The value, or its part at `index`, keeps the solution's dtype; it counts only where it is right itself."""
+    right = values() if index is None else item(index, f"Part {index + 1} of the result")
 
     def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
-        if fault := values()(case, expected, got):
+        if fault := right(case, expected, got):
             return fault
         pairs = list(zip(_parts(expected["value"]), _parts(got["value"]), strict=True))
         for want, have in pairs if index is None else pairs[index : index + 1]:

@@ -53,12 +53,21 @@ def pairs(rng):
     yield Case("small", {"x": rng.normal(size=3).astype("float32")})
 
 
-@pytest.mark.parametrize(("index", "score"), [(0, 1), (1, 0), (None, 0)])
-def test_the_dtype_of_one_part_of_a_result_can_be_asked_for(index, score):
-    question = Question("both", "Both", pairs, (Aspect("dtype", 1, dtype(index)),))
+@pytest.mark.parametrize(
+    ("program", "scores"),
+    [
+        (lambda x: (x, 2 * x), (1, 1, 1)),
+        (lambda x: (x, 2 * x.astype(float)), (1, 0, 0)),
+        (lambda x: (x, 3 * x), (1, 0, 0)),
+        (lambda x: x, (0, 0, 0)),
+    ],
+)
+def test_the_dtype_of_one_part_of_a_result_can_be_asked_for(program, scores):
+    aspects = tuple(Aspect(f"dtype of {index}", 1, dtype(index)) for index in (0, 1, None))
+    question = Question("both", "Both", pairs, aspects)
     cases = question.draw(0)
-    right, widened = (
-        replies({"both": program}, question, cases)
-        for program in (lambda x: (x, 2 * x), lambda x: (x, 2 * x.astype(float)))
+    right, got = (
+        replies({"both": function}, question, cases) for function in (lambda x: (x, 2 * x), program)
     )
-    assert decide(question, cases, right, widened).score == score
+    earned = tuple(row.earned for row in decide(question, cases, right, got).aspects)
+    assert earned == scores
