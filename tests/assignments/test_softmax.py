@@ -72,6 +72,8 @@ ONLY = [
     ("jacobian", "tempered_softmax_backward", "no (m, m) Jacobian", 3.5),
     ("logarithm_of_nothing", "tempered_softmax_backward", "hidden keys", 3.5),
     ("empty_rows", "tempered_softmax_backward", "hidden keys", 3.5),
+    ("overflows", "sink_softmax", "scores in the hundreds", 3.5),
+    ("widened", "sink_softmax", "the dtype of the scores is kept", 3.75),
     ("finite_minus_infinity", "sink_softmax", "no sink, and rows that see nothing", 3.25),
     ("logarithm_of_nothing", "straight_through_sample", "gradient by the temperature", 3.5),
     ("in_place", "straight_through_sample", "arguments untouched, in any memory layout", 3.5),
@@ -206,7 +208,20 @@ def test_one_fault_left_earns_something_and_is_named() -> None:
 
 
 def test_no_maximum_at_all_is_not_called_one_maximum_for_all() -> None:
-    assert not wrong("overflows", "attention_weights").misconception
+    result = wrong("overflows", "attention_weights")
+    assert not result.misconception
+    first = result.aspects[0]
+    assert (first.sentence, first.got) == ("A hidden key has a weight.", "nan")
+
+
+def test_what_hides_everything_earns_nothing_for_hiding() -> None:
+    """Zeros everywhere hide the hidden keys, and all others; equal weights hide nothing."""
+    zeros = Answer(NAME, {"attention_weights": lambda scores, mask, temperature: 0 * scores})
+    result = verdict(zeros, "attention_weights")
+    assert result.score == 0
+    assert result.aspects[0].sentence.startswith("No key has a weight")
+    equal = Answer(NAME, {"attention_weights": lambda s, mask, t: 0 * s + 1 / s.shape[-1]})
+    assert verdict(equal, "attention_weights").score == 0
 
 
 # --- the checks themselves notice a broken solution -------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
-from autograder.judge import differs, dtype, shape, untouched, values
+from autograder.judge import differs, dtype, shape_fault, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
@@ -54,24 +54,28 @@ def _small(rng: np.random.Generator) -> np.ndarray:
 
 
 def _hidden_weigh_nothing(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """Exactly 0 where hidden, and computed: weights that are all the same hide nothing."""
-    if fault := shape()(case, expected, got):
+    """Exactly 0 where hidden, and not everywhere."""
+    if fault := shape_fault(expected["value"], got["value"], "The result"):
         return fault
     weights = np.asarray(got["value"])
     allowed = np.broadcast_to(case.arguments["mask"], weights.shape)
-    if not (weights[~allowed] == 0).all():
-        worst = weights[~allowed][np.nan_to_num(np.abs(weights[~allowed]), nan=np.inf).argmax()]
-        return Fault("A hidden key has a weight.", "exactly 0", f"{worst:.4g}")
+    leaks = weights[~allowed]
+    if (leaks != 0).any():
+        return Fault("A hidden key has a weight.", "exactly 0", f"{leaks[leaks != 0][0]:.4g}")
+    if not (weights[allowed] != 0).any():
+        return Fault("No key has a weight: what is visible should have one.")
     return None
 
 
-def _rows_sum_to_one(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """What is visible has weights that are not negative and sum to 1 over the keys."""
-    if fault := shape()(case, expected, got):
+def _rows_sum_to_one(_: Case, expected: Reply, got: Reply) -> Fault | None:
+    """Weights that are not negative, not all the same, and sum to 1 over the keys."""
+    if fault := shape_fault(expected["value"], got["value"], "The result"):
         return fault
     weights = np.asarray(got["value"])
     if (weights < 0).any():
         return Fault("Some weights are negative.", "at least 0", f"{weights.min():.3g}")
+    if np.ptp(weights) == 0:
+        return Fault("The result has the right shape, but every entry is the same.")
     sums = weights.sum(axis=-1)
     return differs(np.ones_like(sums), sums, "The sum of each query's weights")
 

@@ -36,7 +36,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     small = {"scores": rounded(rng, 1, 2, 1, 3), "mask": row, "sink": rounded(rng, 2)}
     yield Case("small", small)
     yield case("batch", (2, 3, 4, 5), mask(2, 1, 4, 5))
-    yield case("padding mask", (2, 3, 4, 6), mask(2, 1, 1, 6))
+    yield case("float32, padding mask", (2, 3, 4, 6), mask(2, 1, 1, 6), "float32")
     yield case("one query", (2, 4, 1, 5), mask(1, 5))
     no_sink = case("no sink in one head", (2, 3, 4, 5), mask(2, 1, 4, 5))
     no_sink.arguments["sink"][0] = -np.inf
@@ -75,7 +75,7 @@ def _emptied(case: Case) -> Case:
     return case
 
 
-_ORDINARY = ("small", "batch", "padding mask", "one query")
+_ORDINARY = ("small", "batch", "float32, padding mask", "one query")
 
 sink_softmax = Question(
     name="sink_softmax",
@@ -110,7 +110,7 @@ sink_softmax = Question(
             "the dtype of the scores is kept",
             0.25,
             dtype(),
-            ("float32, scores in the hundreds", "batch"),
+            ("float32, padding mask", "batch"),
         ),
         Aspect(
             "arguments untouched, in any memory layout",
