@@ -1,0 +1,326 @@
+"""The checks of `beam_search`: the best outputs of a model that is a table of log-probabilities.
+
+All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from autograder.judge import differs
+from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
+
+
+def _cases(rng: np.random.Generator) -> Iterator[Case]:
+    def case(name: str, tokens: int, width: int, limit: int, alpha: float, **more: Any) -> Case:
+        start, end = more.pop("start", 0), more.pop("end", 1)
+        arguments = {
+            "log_probs": more.pop("table", _table(rng, tokens, start, end)),
+            "start": start,
+            "end": end,
+            "width": width,
+            "limit": limit,
+            "alpha": alpha,
+        }
+        return Case(name, arguments, **more)
+
+    # To end is among the best continuations of any token, so that in every case outputs of several lengths
+    # are found and some of them lose their place to better ones.
+    yield case("small", 3, 2, 4, 1.0)
+    yield case("wider", 6, 3, 6, 0.6)
+    yield case("end token in the middle", 5, 2, 5, 0.8, start=4, end=2)
+    yield case("start token once more", 5, 3, 5, 0.75, start=3, end=0)
+    yield case("long outputs", 6, 4, 9, 1.0)
+    # A wide beam: fewer outputs are possible than it could hold.
+    holes = _table(rng, 4, 0, 1)
+    holes[0, [0, 3]] = holes[2, [0, 2]] = -np.inf
+    holes[3] = -np.inf
+    holes[3, 1] = -0.5
+    yield case("impossible continuations", 4, 9, 5, 0.6, table=holes)
+    # The limit falls while the likeliest output is still being written.
+    late = _table(rng, 5, 0, 1)
+    late[2:, 2:] = -0.125 * rng.integers(1, 3, size=(3, 3))
+    late[2:, 1] = -0.125 * rng.integers(30, 40, size=3)
+    yield case("cut by the limit", 5, 3, 4, 1.0, table=late)
+    # Tokens 2 to 4 are alike in every row and column: which of them is kept is decided by number.
+    alike = _table(rng, 5, 0, 1)
+    alike[:, 2:] = alike[:, [2]]
+    alike[2:] = alike[2]
+    yield case("ties", 5, 3, 5, 0.6, table=alike)
+    yield case("non-contiguous", 6, 3, 6, 0.6, strided=("log_probs",))
+
+
+def _table(rng: np.random.Generator, tokens: int, start: int, end: int) -> np.ndarray:
+    """Log-probabilities (last token, next token); the rows are not normalised, as after pruning."""
+    table = -rng.integers(9, 25, size=(tokens, tokens)) / 8
+    table[:, end] = -rng.integers(4, 8, size=tokens) / 8
+    table[start, end] = -1.5  # to say nothing at all is likely, and seldom best
+    return table
+
+
+def _outputs(value: Any) -> list[list[int]] | None:
+    """The token sequences of a list of pairs (tokens, score), or None where it is none."""
+    if not isinstance(value, list | tuple):
+        return None
+    found = []
+    for pair in value:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            return None
+        tokens = np.asarray(pair[0], dtype=float)
+        if tokens.ndim != 1 or not np.isfinite(tokens).all() or (tokens % 1).any():
+            return None
+        found.append([int(token) for token in tokens])
+    return found
+
+
+def _first(_: Case, expected: Reply, got: Reply) -> Fault | None:
+    want, have = _outputs(expected["value"]), _outputs(got["value"])
+    if have is None:
+        return _no_list(got)
+    if not have:
+        return Fault("You find no output at all.", str(want[0]))
+    if want[0] == have[0]:
+        return None
+    return Fault("The best output is another one.", str(want[0]), str(have[0]))
+
+
+def _all(_: Case, expected: Reply, got: Reply) -> Fault | None:
+    want, have = _outputs(expected["value"]), _outputs(got["value"])
+    if have is None:
+        return _no_list(got)
+    if want == have:
+        return None
+    if sorted(want) == sorted(have):
+        return Fault("The outputs are right, their order is not.", _lines(want), _lines(have))
+    return Fault("The list of outputs is another one.", _lines(want), _lines(have))
+
+
+def _scores(_: Case, expected: Reply, got: Reply) -> Fault | None:
+    """The scores of those outputs that are right: which ones were found is another aspect."""
+    want, have = _outputs(expected["value"]), _outputs(got["value"])
+    if have is None:
+        return _no_list(got)
+    known = {tuple(t): pair[1] for t, pair in zip(want, expected["value"], strict=True)}
+    given = {tuple(t): pair[1] for t, pair in zip(have, got["value"], strict=True)}
+    both = [tokens for tokens in known if tokens in given]
+    if not both:
+        return Fault("None of the outputs is right, so no score is.")
+    faults = (differs(known[t], given[t], f"The score of {list(t)}") for t in both)
+    return next((fault for fault in faults if fault), None)
+
+
+def _no_list(got: Reply) -> Fault:
+    kind = type(got["value"]).__name__
+    return Fault("The result is not a list of pairs (tokens, score).", got=f"a {kind}")
+
+
+def _lines(outputs: list[list[int]]) -> str:
+    return "\n".join(map(str, outputs[:12])) or "an empty list"
+
+
+def _untouched(judge: Judge) -> Judge:
+    """The outputs are right and the table is as it was."""
+
+    def judged(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        if fault := judge(case, expected, got):
+            return fault
+        changed = "log_probs" in got["changed"]
+        return Fault("The call changed its argument log_probs in place.") if changed else None
+
+    return judged
+
+
+_PLAIN = ("small", "wider", "end token in the middle", "start token once more", "long outputs")
+
+beam_search = Question(
+    name="beam_search",
+    title="Beam search",
+    cases=_cases,
+    aspects=(
+        Aspect("the best output", 1.5, _first, _PLAIN),
+        Aspect("all outputs, best first", 1, _all, _PLAIN),
+        Aspect("scores normalised by length", 1, _scores, _PLAIN),
+        Aspect("impossible continuations", 0.5, _all, ("impossible continuations",)),
+        Aspect("unfinished at the limit", 0.5, _all, ("cut by the limit",)),
+        Aspect("ties", 0.5, _all, ("ties",)),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.5,
+            _untouched(_all),
+            ("non-contiguous", "wider"),
+        ),
+    ),
+)
+
+
+@beam_search.misconception(
+    "You continue the best beginning only. Greedy search is a beam of one: keep the best `width` beginnings at "
+    "every step."
+)
+def greedy(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:1]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total / ((5 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "Your scores are plain sums of log-probabilities. Each token makes a sum smaller, so short outputs win: "
+    "divide by ((5 + n) / 6) ** alpha when you rank finished outputs."
+)
+def not_normalised(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "You divide by n ** alpha, as the chapter does. The penalty of Wu et al., which is asked here, is ((5 + n) / "
+    "6) ** alpha; it grows more slowly."
+)
+def divided_by_power(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total / len(tokens) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "You multiply by the length penalty. The sums are negative, so that makes long outputs worse still: divide."
+)
+def multiplied_by_penalty(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total * ((5 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "You do not count the end token in the length. It was paid for with a log-probability like any other token: n "
+    "includes it."
+)
+def end_not_counted(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total / ((4 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "Your outputs begin with the start token. It is given and not written: leave it out of the tokens and of the "
+    "length."
+)
+def start_returned(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [start])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1], token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total / ((5 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "Your search writes on after the end token. An output that has ended is finished: put it aside, and continue "
+    "the others only."
+)
+def goes_on_after_end(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = longer
+    results = [(tokens, total / ((5 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "You stop as soon as one output has ended. A longer one may still be better, by its score or even by its "
+    "probability: go on until nothing is left to continue, or up to the limit."
+)
+def stops_at_first_end(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[tokens[-1] if tokens else start, token]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        if ended:
+            break
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total / ((5 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
+
+
+@beam_search.misconception(
+    "You read the table the wrong way round: log_probs[last, next], its rows belong to the token that was written "
+    "last."
+)
+def table_transposed(log_probs, start, end, width, limit, alpha):
+    beam, ended = [(0.0, [])], []
+    for _ in range(limit):
+        longer = [
+            (total + float(log_probs[token, tokens[-1] if tokens else start]), [*tokens, token])
+            for total, tokens in beam
+            for token in range(len(log_probs))
+        ]
+        longer = sorted((c for c in longer if c[0] > -np.inf), key=lambda c: (-c[0], c[1]))[:width]
+        ended += [c for c in longer if c[1][-1] == end]
+        beam = [c for c in longer if c[1][-1] != end]
+    results = [(tokens, total / ((5 + len(tokens)) / 6) ** alpha) for total, tokens in ended]
+    return sorted(results, key=lambda r: (-r[1], r[0]))[:width]
