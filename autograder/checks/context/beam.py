@@ -1,6 +1,7 @@
 """The checks of `beam_search`: the best outputs of a model that is a table of log-probabilities.
 
-All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal.
+All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal. No alpha is 1: scores of
+outputs of different lengths could then be equal but for rounding, and their order a matter of luck.
 """
 
 from collections.abc import Iterator
@@ -25,37 +26,46 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         }
         return Case(name, arguments, **more)
 
-    # To end is among the best continuations of any token, so that in every case outputs of several lengths
-    # are found and some of them lose their place to better ones.
-    yield case("small", 3, 2, 4, 1.0)
-    yield case("wider", 6, 3, 6, 0.6)
+    yield case("small", 3, 2, 5, 0.9)
+    yield case("wider", 6, 3, 6, 0.9)
     yield case("end token in the middle", 5, 2, 5, 0.8, start=4, end=2)
-    yield case("start token once more", 5, 3, 5, 0.75, start=3, end=0)
-    yield case("long outputs", 6, 4, 9, 1.0)
+    again = _table(rng, 5, 3, 0)
+    again[1] = again[3]  # what follows token 1 follows the start token too, and 1 is followed by it
+    again[1:3, 3] = -1 / 8
+    yield case("start token once more", 5, 4, 5, 0.75, start=3, end=0, table=again)
+    yield case("long outputs", 6, 4, 9, 1.2)
     # A wide beam: fewer outputs are possible than it could hold.
     holes = _table(rng, 4, 0, 1)
-    holes[0, [0, 3]] = holes[2, [0, 2]] = -np.inf
-    holes[3] = -np.inf
-    holes[3, 1] = -0.5
-    yield case("impossible continuations", 4, 9, 5, 0.6, table=holes)
-    # The limit falls while the likeliest output is still being written.
-    late = _table(rng, 5, 0, 1)
-    late[2:, 2:] = -0.125 * rng.integers(1, 3, size=(3, 3))
-    late[2:, 1] = -0.125 * rng.integers(30, 40, size=3)
-    yield case("cut by the limit", 5, 3, 4, 1.0, table=late)
-    # Tokens 2 to 4 are alike in every row and column: which of them is kept is decided by number.
+    holes[:, 0] = holes[2, 2:] = holes[3, 3] = -np.inf
+    yield case("impossible continuations", 4, 9, 5, 0.9, table=holes)
+    # Tokens 2 and 3 alternate at little cost: the likeliest output is still being written at the limit.
+    chain = np.full((4, 4), -np.inf)
+    chain[:, 1] = -rng.integers(8, 13, size=4) / 8
+    chain[1, 1] = 0
+    chain[[0, 2, 3], [2, 3, 2]] = -rng.integers(1, 3, size=3) / 8
+    yield case("cut by the limit", 4, 3, 4, 0.7, table=chain)
+    # Tokens 2 to 4 cost the same everywhere: which of them are kept, and in which order, numbers decide.
     alike = _table(rng, 5, 0, 1)
-    alike[:, 2:] = alike[:, [2]]
-    alike[2:] = alike[2]
-    yield case("ties", 5, 3, 5, 0.6, table=alike)
-    yield case("non-contiguous", 6, 3, 6, 0.6, strided=("log_probs",))
+    alike[0, 2:] = -rng.integers(2, 5) / 8
+    alike[2:, 2:] = -rng.integers(7, 10) / 8
+    alike[2:, 1] = -rng.integers(4, 6) / 8
+    yield case("ties", 5, 4, 5, 0.6, table=alike)
+    yield case("float32", 6, 3, 6, 0.6, table=_table(rng, 6, 0, 1).astype("float32"))
+    yield case("non-contiguous", 6, 3, 6, 0.9, strided=("log_probs",))
 
 
 def _table(rng: np.random.Generator, tokens: int, start: int, end: int) -> np.ndarray:
-    """Log-probabilities (last token, next token); the rows are not normalised, as after pruning."""
-    table = -rng.integers(9, 25, size=(tokens, tokens)) / 8
-    table[:, end] = -rng.integers(4, 8, size=tokens) / 8
-    table[start, end] = -1.5  # to say nothing at all is likely, and seldom best
+    """Log-probabilities (last token, next token); the rows are not normalised, as after pruning.
+
+    One cheap ring leads through all tokens, and from everywhere the end is second best. So outputs of every
+    length are found; the shortest is the most probable one, and a longer one the best for its length.
+    """
+    table = -rng.integers(16, 30, size=(tokens, tokens)) / 8
+    table[:, end] = -rng.integers(10, 12, size=tokens) / 8
+    words = rng.permutation([token for token in range(tokens) if token not in (start, end)])
+    table[[start, *words], [words[0], *words[1:], words[0]]] = -1 / 8
+    table[start, end] = -10 / 8
+    table[end, end] = 0  # nothing else follows the end, if one asks
     return table
 
 
@@ -106,6 +116,8 @@ def _scores(_: Case, expected: Reply, got: Reply) -> Fault | None:
     both = [tokens for tokens in known if tokens in given]
     if not both:
         return Fault("None of the outputs is right, so no score is.")
+    # In single precision where the table is: a score may be a float of Python and yet hold no more.
+    given = {t: np.asarray(s, "float32") if isinstance(s, float) else s for t, s in given.items()}
     faults = (differs(known[t], given[t], f"The score of {list(t)}") for t in both)
     return next((fault for fault in faults if fault), None)
 
@@ -131,7 +143,14 @@ def _untouched(judge: Judge) -> Judge:
     return judged
 
 
-_PLAIN = ("small", "wider", "end token in the middle", "start token once more", "long outputs")
+_PLAIN = (
+    "small",
+    "wider",
+    "end token in the middle",
+    "start token once more",
+    "long outputs",
+    "float32",
+)
 
 beam_search = Question(
     name="beam_search",
@@ -140,7 +159,7 @@ beam_search = Question(
     aspects=(
         Aspect("the best output", 1.5, _first, _PLAIN),
         Aspect("all outputs, best first", 1, _all, _PLAIN),
-        Aspect("scores normalised by length", 1, _scores, _PLAIN),
+        Aspect("scores normalised by length", 1.5, _scores, _PLAIN),
         Aspect("impossible continuations", 0.5, _all, ("impossible continuations",)),
         Aspect("unfinished at the limit", 0.5, _all, ("cut by the limit",)),
         Aspect("ties", 0.5, _all, ("ties",)),

@@ -154,7 +154,7 @@ MendedDecoder = Question(
         Aspect("no step reads its own target", 0.5, _shifted, (RELATIVES,)),
         Aspect("padding changes nothing", 0.5, _masked, (RELATIVES,)),
         Aspect("logits, not probabilities", 0.5, _logits, _PLAIN),
-        Aspect("values", 2, values(), _PLAIN),
+        Aspect("values", 2.25, values(), _PLAIN),
         Aspect("gradient reaches the memory", 0.25, values("gradients", "memory"), ("gradient",)),
         Aspect("gradient reaches W", 0.25, values("gradients", "W"), ("gradient",)),
         Aspect(

@@ -14,7 +14,7 @@ Sentence = tuple[int, int, int, int, int, int]
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
-    yield _case(rng, "small", [(3, 1, 0, 0, 1, 0), (2, 0, 1, 1, 1, 0)], m=3, n=2)
+    yield _case(rng, "small", [(3, 1, 0, 0, 0, 1), (2, 0, 1, 1, 1, 0)], m=3, n=2)
     yield _case(
         rng, "batch", [(6, 3, 1, 1, 2, 3), (4, 1, 2, 1, 1, 1), (5, 1, 1, 0, 3, 2)], m=6, n=7
     )
