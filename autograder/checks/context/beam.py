@@ -29,9 +29,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("small", 3, 2, 5, 0.9)
     yield case("wider", 6, 3, 6, 0.9)
     yield case("end token in the middle", 5, 2, 5, 0.8, start=4, end=2)
-    again = _table(rng, 5, 3, 0)
-    again[1] = again[3]  # what follows token 1 follows the start token too, and 1 is followed by it
-    again[1:3, 3] = -1 / 8
+    again = _table(rng, 5, 3, 0, ring_of_all=True)
     yield case("start token once more", 5, 4, 5, 0.75, start=3, end=0, table=again)
     yield case("long outputs", 6, 4, 9, 1.2)
     # A wide beam: fewer outputs are possible than it could hold.
@@ -54,16 +52,18 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("non-contiguous", 6, 3, 6, 0.9, strided=("log_probs",))
 
 
-def _table(rng: np.random.Generator, tokens: int, start: int, end: int) -> np.ndarray:
+def _table(
+    rng: np.random.Generator, tokens: int, start: int, end: int, ring_of_all: bool = False
+) -> np.ndarray:
     """Log-probabilities (last token, next token); the rows are not normalised, as after pruning.
 
-    One cheap ring leads through all tokens, and from everywhere the end is second best. So outputs of every
-    length are found; the shortest is the most probable one, and a longer one the best for its length.
+    From the start a cheap ring leads through all other tokens, and from everywhere the end is second best. So
+    outputs of every length are found; the shortest is the most probable one, and a longer one the best for its length.
     """
     table = -rng.integers(16, 30, size=(tokens, tokens)) / 8
     table[:, end] = -rng.integers(10, 12, size=tokens) / 8
     words = rng.permutation([token for token in range(tokens) if token not in (start, end)])
-    table[[start, *words], [words[0], *words[1:], words[0]]] = -1 / 8
+    table[[start, *words], [*words, start if ring_of_all else words[0]]] = -1 / 8
     table[start, end] = -10 / 8
     table[end, end] = 0  # nothing else follows the end, if one asks
     return table

@@ -62,6 +62,8 @@ def _examples(part: int, name: str, *, empty: bool = False) -> Judge:
         if fault := shape_fault(want[part], have[part], name):
             return fault
         rows = (case.arguments["lengths"] == 0) == empty
+        if empty and not np.any(have[part][~rows]):
+            return Fault("The examples that have keys get zeros, too.")
         return differs(want[part][rows], have[part][rows], name)
 
     return judge
