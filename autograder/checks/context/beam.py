@@ -77,7 +77,10 @@ def _outputs(value: Any) -> list[list[int]] | None:
     for pair in value:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             return None
-        tokens = np.asarray(pair[0], dtype=float)
+        try:
+            tokens = np.asarray(pair[0], dtype=float)
+        except (TypeError, ValueError):
+            return None
         if tokens.ndim != 1 or not np.isfinite(tokens).all() or (tokens % 1).any():
             return None
         found.append([int(token) for token in tokens])

@@ -83,12 +83,12 @@ def beam_search(log_probs, start, end, width, limit, alpha):
         ended = longer[:, -1] == end
         penalty = ((5 + length) / 6) ** alpha
         for row, total in zip(longer[ended], totals[ended], strict=True):
-            results.append((row, total / penalty))
+            results.append((row.tolist(), total / penalty))
         tokens, totals = longer[~ended], totals[~ended]
         last = tokens[:, -1]
         if not len(tokens):
             break
-    results.sort(key=lambda result: (-result[1], tuple(result[0])))
+    results.sort(key=lambda result: (-result[1], result[0]))
     del results[width:]
     return results
 

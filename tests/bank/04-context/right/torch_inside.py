@@ -70,8 +70,8 @@ def beam_search(log_probs, start, end, width, limit, alpha):
         beam = []
         for tokens, total in found[:width]:
             (finished if tokens[-1] == end else beam).append((tokens, total))
-    ranked = [(torch.tensor(t), total / ((5 + len(t)) / 6) ** alpha) for t, total in finished]
-    return sorted(ranked, key=lambda pair: (-float(pair[1]), pair[0].tolist()))[:width]
+    ranked = [(list(t), total / ((5 + len(t)) / 6) ** alpha) for t, total in finished]
+    return sorted(ranked, key=lambda pair: (-float(pair[1]), pair[0]))[:width]
 
 
 class MendedDecoder(torch.nn.Module):
