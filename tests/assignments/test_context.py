@@ -125,7 +125,7 @@ def test_partial_credit_is_given_for_what_is_right() -> None:
     assert earned("padded_attention", "empty_gives_nan") == 2
     assert earned("alignment_error", "harmonic_mean") == 2
     assert earned("memory_backward", "as_values_only") == 2.5
-    assert earned("MendedDecoder", "ProbabilitiesReturned") == 1.5
+    assert earned("MendedDecoder", "ProbabilitiesReturned") == 1
     assert wrong("precision_of_sure_links", "alignment_error").score == 2.25
     assert wrong("mixed_the_other_way_round", "MendedDecoder").score == 1.5
 
