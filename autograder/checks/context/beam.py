@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.judge import differs
+from autograder.judge import TOLERANCE
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 
@@ -119,10 +119,19 @@ def _scores(_: Case, expected: Reply, got: Reply) -> Fault | None:
     both = [tokens for tokens in known if tokens in given]
     if not both:
         return Fault("None of the outputs is right, so no score is.")
-    # In single precision where the table is: a score may be a float of Python and yet hold no more.
-    given = {t: np.asarray(s, "float32") if isinstance(s, float) else s for t, s in given.items()}
-    faults = (differs(known[t], given[t], f"The score of {list(t)}") for t in both)
-    return next((fault for fault in faults if fault), None)
+    for tokens in both:
+        # No finer than single precision, in which the table may come.
+        if fault := _another(f"The score of {list(tokens)}", known[tokens], given[tokens]):
+            return fault
+    return None
+
+
+def _another(what: str, want: Any, have: Any) -> Fault | None:
+    if not isinstance(have, np.ndarray | int | float) or np.shape(have):
+        return Fault(f"{what} is not a number.", f"{want:.4f}")
+    if abs(have - want) <= TOLERANCE["float32"]:
+        return None
+    return Fault(f"{what} is another one.", f"{want:.4f}", f"{float(have):.4f}")
 
 
 def _no_list(got: Reply) -> Fault:

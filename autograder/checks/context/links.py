@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import item, untouched
+from autograder.judge import TOLERANCE, item, untouched
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 # A sentence as (source words, target words linked to a sure, a merely possible, a wrong source word, sure
@@ -80,21 +80,31 @@ def _links(case: Case, expected: Reply, got: Reply) -> Fault | None:
     return None
 
 
-def _coarse(judge: Judge) -> Judge:
-    """The rates compared as float32: who counts in PyTorch divides in it."""
+def _rate(index: int, name: str) -> Judge:
+    """One of the rates, no finer than single precision: who counts in PyTorch divides in it."""
 
-    def coarse(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
         value = got["value"]
-        if isinstance(value, list | tuple) and len(value) == 4:
-            rates = [
-                np.asarray(r, "float32") if isinstance(r, int | float) else r for r in value[1:]
-            ]
-            got = got | {"value": (value[0], *rates)}
-        return judge(case, expected, got)
+        if not isinstance(value, list | tuple) or len(value) != 4 or np.shape(value[index]):
+            return item(index, name)(case, expected, got)
+        want, have = float(expected["value"][index]), float(value[index])
+        if abs(have - want) <= TOLERANCE["float32"]:
+            return None
+        return Fault(f"{name} is another one.", f"{want:.4f}", f"{have:.4f}")
 
-    return coarse
+    return judge
 
 
+def _kept(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """All four are right, and so are the arguments after the call."""
+    judges = (_links, *(_rate(index, name) for index, name in enumerate(_RATES, start=1)))
+    for judge in judges:
+        if fault := judge(case, expected, got):
+            return fault
+    return untouched()(case, expected, got | {"value": expected["value"]})
+
+
+_RATES = ("The precision", "The recall", "The error rate")
 _PLAIN = ("small", "batch", "sentences of one word", "as many targets as sources", "float32")
 
 alignment_error = Question(
@@ -103,14 +113,14 @@ alignment_error = Question(
     cases=_cases,
     aspects=(
         Aspect("one link per real target word", 0.75, _links, _PLAIN),
-        Aspect("precision", 0.5, _coarse(item(1, "The precision")), _PLAIN),
-        Aspect("recall", 0.5, _coarse(item(2, "The recall")), _PLAIN),
-        Aspect("alignment error rate", 0.75, _coarse(item(3, "The error rate")), _PLAIN),
+        Aspect("precision", 0.5, _rate(1, "The precision"), _PLAIN),
+        Aspect("recall", 0.5, _rate(2, "The recall"), _PLAIN),
+        Aspect("alignment error rate", 0.75, _rate(3, "The error rate"), _PLAIN),
         Aspect("the first of equal weights wins", 0.25, item(0, "The array of links"), ("ties",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.25,
-            _coarse(untouched()),
+            _kept,
             ("non-contiguous", "batch"),
         ),
     ),

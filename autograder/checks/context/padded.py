@@ -47,8 +47,8 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield large
     rubbish = case("rubbish in the padding", (3, 2, 4), (3, 5, 4), 3, [3, 0, 2]).arguments
     for example, length in enumerate(rubbish["lengths"]):
-        rubbish["keys"][example, length:] = np.inf
-        rubbish["values"][example, length:] = np.nan
+        for name in ("keys", "values"):
+            rubbish[name][example, length:] = np.nan
     yield Case("rubbish in the padding", rubbish)
 
 
@@ -64,7 +64,9 @@ def _examples(part: int, name: str, *, empty: bool = False) -> Judge:
         rows = (case.arguments["lengths"] == 0) == empty
         if empty and not np.any(have[part][~rows]):
             return Fault("The examples that have keys get zeros, too.")
-        return differs(want[part][rows], have[part][rows], name)
+        # The others are filled in, so that the first failing example is shown whole.
+        seen = np.where(rows.reshape(-1, *[1] * (want[part].ndim - 1)), have[part], want[part])
+        return differs(want[part], seen, name)
 
     return judge
 
@@ -78,7 +80,9 @@ padded_attention = Question(
     cases=_cases,
     aspects=(
         Aspect("context of examples that have keys", 0.75, _examples(0, "The context"), _PLAIN),
-        Aspect("weights of examples that have keys", 0.5, _examples(1, "The weights"), _PLAIN),
+        Aspect(
+            "weights of examples that have keys", 0.5, _examples(1, "The array of weights"), _PLAIN
+        ),
         Aspect(
             "an example without keys",
             0.25,
