@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from autograder.judge import TOLERANCE
-from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
+from autograder.checks.context import outputs
+from autograder.question import Aspect, Case, Question
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -69,92 +69,6 @@ def _table(
     return table
 
 
-def _outputs(value: Any) -> list[list[int]] | None:
-    """The token sequences of a list of pairs (tokens, score), or None where it is none."""
-    if not isinstance(value, list | tuple):
-        return None
-    found = []
-    for pair in value:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            return None
-        try:
-            tokens = np.asarray(pair[0], dtype=float)
-        except (TypeError, ValueError):
-            return None
-        if tokens.ndim != 1 or not np.isfinite(tokens).all() or (tokens % 1).any():
-            return None
-        found.append([int(token) for token in tokens])
-    return found
-
-
-def _first(_: Case, expected: Reply, got: Reply) -> Fault | None:
-    want, have = _outputs(expected["value"]), _outputs(got["value"])
-    if have is None:
-        return _no_list(got)
-    if not have:
-        return Fault("You find no output at all.", str(want[0]))
-    if want[0] == have[0]:
-        return None
-    return Fault("The best output is another one.", str(want[0]), str(have[0]))
-
-
-def _all(_: Case, expected: Reply, got: Reply) -> Fault | None:
-    want, have = _outputs(expected["value"]), _outputs(got["value"])
-    if have is None:
-        return _no_list(got)
-    if want == have:
-        return None
-    if sorted(want) == sorted(have):
-        return Fault("The outputs are right, their order is not.", _lines(want), _lines(have))
-    return Fault("The list of outputs is another one.", _lines(want), _lines(have))
-
-
-def _scores(_: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The scores of those outputs that are right: which ones were found is another aspect."""
-    want, have = _outputs(expected["value"]), _outputs(got["value"])
-    if have is None:
-        return _no_list(got)
-    known = {tuple(t): pair[1] for t, pair in zip(want, expected["value"], strict=True)}
-    given = {tuple(t): pair[1] for t, pair in zip(have, got["value"], strict=True)}
-    both = [tokens for tokens in known if tokens in given]
-    if not both:
-        return Fault("None of the outputs is right, so no score is.")
-    for tokens in both:
-        # No finer than single precision, in which the table may come.
-        if fault := _another(f"The score of {list(tokens)}", known[tokens], given[tokens]):
-            return fault
-    return None
-
-
-def _another(what: str, want: Any, have: Any) -> Fault | None:
-    if not isinstance(have, np.ndarray | int | float) or np.shape(have):
-        return Fault(f"{what} is not a number.", f"{want:.4f}")
-    if abs(have - want) <= TOLERANCE["float32"]:
-        return None
-    return Fault(f"{what} is another one.", f"{want:.4f}", f"{float(have):.4f}")
-
-
-def _no_list(got: Reply) -> Fault:
-    kind = type(got["value"]).__name__
-    return Fault("The result is not a list of pairs (tokens, score).", got=f"a {kind}")
-
-
-def _lines(outputs: list[list[int]]) -> str:
-    return "\n".join(map(str, outputs[:12])) or "an empty list"
-
-
-def _untouched(judge: Judge) -> Judge:
-    """The outputs are right and the table is as it was."""
-
-    def judged(case: Case, expected: Reply, got: Reply) -> Fault | None:
-        if fault := judge(case, expected, got):
-            return fault
-        changed = "log_probs" in got["changed"]
-        return Fault("The call changed its argument log_probs in place.") if changed else None
-
-    return judged
-
-
 _PLAIN = (
     "small",
     "wider",
@@ -169,16 +83,16 @@ beam_search = Question(
     title="Beam search",
     cases=_cases,
     aspects=(
-        Aspect("the best output", 1.5, _first, _PLAIN),
-        Aspect("all outputs, best first", 1, _all, _PLAIN),
-        Aspect("scores normalised by length", 1.5, _scores, _PLAIN),
-        Aspect("impossible continuations", 0.5, _all, ("impossible continuations",)),
-        Aspect("unfinished at the limit", 0.5, _all, ("cut by the limit",)),
-        Aspect("ties", 0.5, _all, ("ties",)),
+        Aspect("the best output", 1.5, outputs.first, _PLAIN),
+        Aspect("all outputs, best first", 1, outputs.every, _PLAIN),
+        Aspect("scores normalised by length", 1.5, outputs.scores, _PLAIN),
+        Aspect("impossible continuations", 0.5, outputs.every, ("impossible continuations",)),
+        Aspect("unfinished at the limit", 0.5, outputs.every, ("cut by the limit",)),
+        Aspect("ties", 0.5, outputs.every, ("ties",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,
-            _untouched(_all),
+            outputs.untouched(outputs.every),
             ("non-contiguous", "wider"),
         ),
     ),

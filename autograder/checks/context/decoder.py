@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from autograder.checks.context import relatives
 from autograder.checks.draw import normal
-from autograder.judge import alike, shape, untouched, values
-from autograder.question import Aspect, Case, Fault, Question, Reply
+from autograder.judge import untouched, values
+from autograder.question import Aspect, Case, Question
 
 RELATIVES = "five that differ in one thing"
 
@@ -58,7 +59,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as wide as the memory", (2, 5, 4), [3, 4], (7, 6, 6))
     yield case("as many steps as positions", (2, 4, 4), [4, 3], (6, 5, 8))
     yield case("start token of another number", (2, 3, 5), [5, 3], (8, 6, 4), start=7)
-    yield _relatives(case(RELATIVES, (5, 3, 4), [2] * 5, (7, 4, 6)))
+    yield relatives.made_of(case(RELATIVES, (5, 3, 4), [2] * 5, (7, 4, 6)))
     yield case(
         "non-contiguous", (2, 4, 5), [3, 4], (9, 6, 7), strided=("hidden", "memory", "targets")
     )
@@ -70,71 +71,6 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         upstream=normal(rng, 2, 3, 8, dtype="float32"),
         gradient_of=("memory", "hidden", "W", "embedding.weight"),
     )
-
-
-def _relatives(case: Case) -> Case:
-    """Examples 1 to 4 are copies of example 0 with another padding, last target, first target, memory."""
-    arguments = case.arguments
-    own_memory = arguments["memory"][1:3].copy()
-    for name in ("targets", "hidden", "memory"):
-        arguments[name][1:] = arguments[name][0]
-    length = arguments["mask"][0].sum()
-    arguments["memory"][1, length:] = 3 * own_memory[0, length:]
-    arguments["memory"][4, :length] = own_memory[1, :length]
-    first, _, last = arguments["targets"][0]
-    [other, *_] = set(range(1, 7)) - {first, last, arguments["targets"][0, 1]}
-    arguments["targets"][2, -1] = arguments["targets"][3, 0] = other
-    return case
-
-
-def _shifted(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """Another last target changes nothing, another first one all steps but the first."""
-    if fault := shape()(case, expected, got):
-        return fault
-    base, _, last, first, _ = np.asarray(got["value"])
-    if not alike(base, last):
-        return Fault(
-            "Another last target changes the logits: a step reads the token it should predict."
-        )
-    if not alike(base[0], first[0]):
-        return Fault(
-            "Another first target changes the first step: it should read the start token only."
-        )
-    if any(alike(base[t], first[t]) for t in (1, 2)):
-        return Fault(
-            "Another first target does not change the steps after it: they should have read it."
-        )
-    return None
-
-
-def _masked(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """Another padding changes nothing, another memory everything."""
-    if fault := shape()(case, expected, got):
-        return fault
-    base, padding, *_, memory = np.asarray(got["value"])
-    if not alike(base, padding):
-        return Fault(
-            "Another padding of the memory changes the logits: padding should get no weight."
-        )
-    if alike(base, memory):
-        return Fault("Another memory changes no logits: the context should.")
-    return None
-
-
-def _logits(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The cross-entropy of PyTorch wants neither probabilities nor their logarithms."""
-    if fault := shape()(case, expected, got):
-        return fault
-    value = np.asarray(got["value"], dtype=float)
-    if np.abs(value.sum(axis=-1) - 1).max() < 1e-3:
-        return Fault(
-            "Each step's numbers add up to 1: these are probabilities, and logits are asked."
-        )
-    with np.errstate(over="ignore"):
-        total = np.exp(value).sum(axis=-1)
-    if np.abs(total - 1).max() < 1e-3:
-        return Fault("These are the logarithms of probabilities: logits are what `output` returns.")
-    return None
 
 
 _PLAIN = (
@@ -151,9 +87,9 @@ MendedDecoder = Question(
     cases=_cases,
     library="torch",
     aspects=(
-        Aspect("no step reads its own target", 0.5, _shifted, (RELATIVES,)),
-        Aspect("padding changes nothing", 0.5, _masked, (RELATIVES,)),
-        Aspect("logits, not probabilities", 0.5, _logits, _PLAIN),
+        Aspect("no step reads its own target", 0.5, relatives.shifted, (RELATIVES,)),
+        Aspect("padding changes nothing", 0.5, relatives.masked, (RELATIVES,)),
+        Aspect("logits, not probabilities", 0.5, relatives.logits, _PLAIN),
         Aspect("values", 2.25, values(), _PLAIN),
         Aspect("gradient reaches the memory", 0.25, values("gradients", "memory"), ("gradient",)),
         Aspect("gradient reaches W", 0.25, values("gradients", "W"), ("gradient",)),
