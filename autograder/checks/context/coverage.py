@@ -54,7 +54,9 @@ def _first_step(case: Case, expected: Reply, got: Reply) -> Fault | None:
     """Where nothing has been covered yet: the additive attention of the page."""
     if fault := shape()(case, expected, got):
         return fault
-    return differs(expected["value"][:, 0], got["value"][:, 0], "The array of the first step's weights")
+    return differs(
+        expected["value"][:, 0], got["value"][:, 0], "The array of the first step's weights"
+    )
 
 
 _PLAIN = ("small", "batch", "two keys", "as many steps as keys", "many steps")
