@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal
+from autograder.checks.multi_head.pairs import same_outputs
 from autograder.judge import differs, shape, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
@@ -54,24 +55,69 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     hidden.arguments["mask"] = np.repeat(np.tril(np.ones((1, 4, 4), bool)), 2, axis=0)
     hidden.arguments["x"][1, :3] = hidden.arguments["x"][0, :3]
     yield hidden
+    exchanged = case("exchanged", 4, (4, 4), (8, 2, 5))
+    # Both examples are alike but for the order of positions 0 and 1. All see 0 to 2, and 3 itself besides.
+    exchanged.arguments["mask"][:] = np.arange(4) < 3
+    exchanged.arguments["mask"][:, 3, 3] = True
+    exchanged.arguments["x"][1] = exchanged.arguments["x"][0, [1, 0, 2, 3]]
+    yield exchanged
+    silent = case("silent", 4, (4, 3), (8, 2, 5))
+    # The feed-forward network adds nothing, and x is large beside what attention adds.
+    silent.arguments["x"][:] *= 20
+    for name in ("contract.weight", "contract.bias"):
+        silent.state[name][:] = 0
+    yield silent
     yield case("non-contiguous", 5, (5, 3), (12, 3, 7), strided=("x", "mask"))
     upstream = normal(rng, 2, 5, 12, dtype="float32")
     yield case("gradient", 5, (5, 3), (12, 3, 7), upstream=upstream, gradient_of=WATCHED)
 
 
-def _hidden_does_not_matter(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """Two examples that differ in a hidden position only have the same outputs elsewhere."""
+def _places_kept(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """Two examples that differ in the order of positions 0 and 1 have outputs that differ in nothing else."""
     if fault := shape()(case, expected, got):
         return fault
-    one, other = np.asarray(got["value"])[:, :-1]
-    if np.ptp(one) > 0 and not differs(one, other, ""):
+    one, other = np.asarray(got["value"])
+    if np.ptp(one) > 0 and not differs(one, other[[1, 0, 2, 3]], ""):
         return None
     return Fault(
-        "Both examples are alike but for the last position, which no other may see; yet the outputs of the others "
-        "differ.",
-        np.array2string(one[0], precision=4),
-        np.array2string(other[0], precision=4),
+        "Inputs 0 and 1 are exchanged, and both see the same positions; yet the outputs are not just exchanged.",
+        f"first feature, exchanged back: {_first(one)}",
+        _first(other[[1, 0, 2, 3]]),
     )
+
+
+def _x_arrives(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """With a silent feed-forward network the output is x and what attention adds to it, which is less."""
+    if fault := shape()(case, expected, got):
+        return fault
+    x, value = case.arguments["x"], np.asarray(got["value"])
+    if np.abs(value - x).max() < np.abs(x).max() / 2:
+        return None
+    return Fault(
+        "The feed-forward network adds nothing here (contract is 0) and attention little, but x does not arrive.",
+        f"about x, whose first feature is {_first(x[0])}",
+        _first(value[0]),
+    )
+
+
+def _value_used(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """The value projection takes part in the result, right or not."""
+    gradient = got["gradients"].get("value.weight")
+    if gradient is None or np.shape(gradient) != np.shape(expected["gradients"]["value.weight"]):
+        return Fault("No gradient reaches value.weight: the result does not depend on it.")
+    if not np.ptp(gradient) > 0:
+        return Fault("The gradient by value.weight is the same everywhere, or no number.")
+    return None
+
+
+def _gradients(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """The gradients by the input and by the value projection, one after the other."""
+    faults = (values("gradients", name)(case, expected, got) for name in case.gradient_of)
+    return next((fault for fault in faults if fault), None)
+
+
+def _first(rows: np.ndarray) -> str:
+    return np.array2string(rows[..., 0], precision=4, suppress_small=True)
 
 
 _PLAIN = (
@@ -87,15 +133,22 @@ PreNormBlock = Question(
     cases=_cases,
     library="torch",
     aspects=(
-        Aspect("what is hidden does not matter", 0.5, _hidden_does_not_matter, ("hidden",)),
-        Aspect("values", 2, values(), _PLAIN),
-        Aspect("gradient reaches x", 0.5, values("gradients", "x"), ("gradient",)),
         Aspect(
-            "gradient reaches the value projection",
+            "what is hidden does not matter",
             0.5,
-            values("gradients", "value.weight"),
-            ("gradient",),
+            same_outputs(
+                0,
+                1,
+                slice(0, 3),
+                "Two examples that differ in position 3, which only 3 may see, have other outputs before it.",
+            ),
+            ("hidden",),
         ),
+        Aspect("every row belongs to its position", 0.5, _places_kept, ("exchanged",)),
+        Aspect("the value projection is used", 0.5, _value_used, ("gradient",)),
+        Aspect("x arrives past both sublayers", 0.5, _x_arrives, ("silent",)),
+        Aspect("values", 1, values(), _PLAIN),
+        Aspect("gradients", 0.5, _gradients, ("gradient",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

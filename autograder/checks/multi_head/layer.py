@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal, rounded
-from autograder.judge import dtype, shape, untouched, values
+from autograder.checks.multi_head.pairs import same_outputs
+from autograder.judge import dtype, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 from autograder.rules import Forbidden
 
@@ -51,6 +52,13 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     # Only here does a mask go through that lacks an axis for the heads.
     yield case("as many heads as examples", 3, (4, 2), 1, heads=2)
     yield case("float32", 3, (5, 3), 1, kind="float32")
+    hidden = case("hidden", 3, (3, 3, 5, 5), 1)
+    # Two pairs that are alike but for one position: padding in the first, the future in the second.
+    for argument in ("queries", "memory"):
+        hidden.arguments[argument][1::2] = hidden.arguments[argument][::2]
+    hidden.arguments["memory"][1, 3] += 1
+    hidden.arguments["memory"][3, 4] += 1
+    yield hidden
     yield case("an empty example", 3, (0, 3, 5), 1)
     yield case("non-contiguous", 3, (5, 3), 1, strided=(*LEARNED, "lengths"))
     yield case("gradient", 3, (5, 3), 1, upstream=normal(rng, 2, 3, 8), gradient_of=LEARNED)
@@ -89,7 +97,25 @@ multi_head_attention = Question(
         ),
     ),
     aspects=(
-        Aspect("shape (batch, n, d_out)", 0.5, shape(), _PLAIN),
+        Aspect(
+            "padding is hidden",
+            0.5,
+            same_outputs(
+                0,
+                1,
+                slice(0, 3),
+                "Two examples that differ in their padding only have other outputs.",
+            ),
+            ("hidden",),
+        ),
+        Aspect(
+            "the future is hidden",
+            0.5,
+            same_outputs(
+                2, 3, slice(0, 3), "Two examples that differ in the future only have other outputs."
+            ),
+            ("hidden",),
+        ),
         Aspect("values", 1, values(), _PLAIN),
         Aspect("zeros where nothing may be seen", 0.5, values(), ("an empty example",)),
         Aspect("gradients", 0.5, _all_gradients, ("gradient",)),
@@ -99,10 +125,10 @@ multi_head_attention = Question(
             _all_gradients,
             ("gradient, an empty example",),
         ),
-        Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
+        Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
-            0.5,
+            0.25,
             untouched(),
             ("non-contiguous", "batch"),
         ),

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
-from autograder.judge import dtype, one_at_a_time, shape, untouched, values
+from autograder.checks.multi_head.pairs import same_outputs
+from autograder.judge import dtype, one_at_a_time, untouched, values
 from autograder.question import Aspect, Case, Question
 
 ARGUMENTS = ("chunks", "W_q", "W_k", "W_v", "W_o")
@@ -48,6 +49,13 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many heads as positions", (3, 1, 3), 3)
     yield case("float32", (3, 1, 2, 1, 3), 4, kind="float32")
     yield case("non-contiguous", (3, 1, 2, 3), 4, strided=ARGUMENTS)
+    hidden = case("hidden", (3, 1, 3), 3, batch=4)
+    # Two pairs that are alike but for one position: the last in the first, the oldest in the second.
+    for chunk in hidden.arguments["chunks"]:
+        chunk[1::2] = chunk[::2]
+    hidden.arguments["chunks"][-1][1, -1] += 1
+    hidden.arguments["chunks"][0][3, 0] += 1
+    yield hidden
     # One position takes 1 kB in the cache, 96 together; window and chunk need 8 kB, the outputs 2.
     yield case(
         "long stream",
@@ -67,10 +75,33 @@ cached_attention = Question(
     title="A stream through a window",
     cases=_cases,
     aspects=(
-        Aspect("shape (batch, total, d_out)", 0.5, shape(), _PLAIN),
+        Aspect(
+            "the future is hidden",
+            0.5,
+            same_outputs(
+                0,
+                1,
+                slice(0, 6),
+                "Two streams that differ in position 6 only have other outputs before.",
+            ),
+            ("hidden",),
+        ),
+        Aspect(
+            "what is beyond the window is hidden",
+            0.5,
+            same_outputs(
+                2,
+                3,
+                slice(3, 7),
+                "Two streams that differ in position 0 only have other outputs where the window of 3 is past it.",
+            ),
+            ("hidden",),
+        ),
         Aspect("values", 1, values(), _PLAIN),
         Aspect("chunks longer than the window", 0.5, values(), ("chunks longer than the window",)),
-        Aspect("a cache of one window", 1, one_at_a_time("the keys and values"), ("long stream",)),
+        Aspect(
+            "a cache of one window", 0.5, one_at_a_time("the keys and values"), ("long stream",)
+        ),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
