@@ -7,7 +7,7 @@ import numpy as np
 from autograder.checks.draw import normal, rounded
 from autograder.checks.multi_head.pairs import same_outputs
 from autograder.judge import dtype, one_at_a_time, untouched, values
-from autograder.question import Aspect, Case, Question
+from autograder.question import Aspect, Case, Fault, Question, Reply
 
 ARGUMENTS = ("chunks", "W_q", "W_k", "W_v", "W_o")
 
@@ -56,16 +56,27 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     hidden.arguments["chunks"][-1][1, -1] += 1
     hidden.arguments["chunks"][0][3, 0] += 1
     yield hidden
-    # One position takes 1 kB in the cache, 96 together; window and chunk need 8 kB, the outputs 2.
+    # A position's keys take 2 kB, all of them 190; window and chunk need 20. Values and outputs are small, so that
+    # contexts may be kept and projected at the end.
     yield case(
         "long stream",
         (4,) * 11 + (1,) + (4,) * 12 + (3,),
         6,
         batch=1,
         heads=2,
-        widths=(3, 32, 32, 2),
-        held_bytes=32_000,
+        widths=(3, 128, 2, 3),
+        held_bytes=80_000,
     )
+
+
+def _one_window(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """The keys of the whole stream are not kept; it counts only where the outputs are right."""
+    if fault := values()(case, expected, got):
+        return fault
+    if fault := one_at_a_time("the keys and values")(case, expected, got):
+        told = "Your function keeps more than one window of keys and values from chunk to chunk."
+        return Fault(told, fault.expected, fault.got)
+    return None
 
 
 _PLAIN = ("small", "batch", "mostly one position at a time", "as many heads as positions")
@@ -99,9 +110,7 @@ cached_attention = Question(
         ),
         Aspect("values", 1, values(), _PLAIN),
         Aspect("chunks longer than the window", 0.5, values(), ("chunks longer than the window",)),
-        Aspect(
-            "a cache of one window", 0.5, one_at_a_time("the keys and values"), ("long stream",)
-        ),
+        Aspect("a cache of one window", 0.5, _one_window, ("long stream",)),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
