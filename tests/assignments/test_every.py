@@ -21,13 +21,12 @@ from packaging.requirements import Requirement
 from autograder.assignment import flag, grade_id
 from autograder.judge import differs
 from autograder.question import Case, Reply
-from autograder.shell.inside import driver
-from autograder.shell.session import decode_reply
 from autograder.verdict import decide, same
 
 from .programs import (
     ASSIGNMENTS,
     Answer,
+    ask,
     assignment,
     banked,
     drawn,
@@ -259,10 +258,6 @@ def test_the_tolerance_leaves_room_for_float32(name: str, question: str) -> None
         for case, want, have in zip(cases, expected, ask(answer, requests), strict=True):
             fault = differs(want["value"], have.get("value"), f"{style}, {case.name}: the result")
             assert not fault, (fault, have.get("error"))
-
-
-def ask(answer: Answer, requests: list[dict[str, Any]]) -> list[Reply]:
-    return [decode_reply(driver.call(answer.namespace, request)) for request in requests]
 
 
 # --- misconceptions ---------------------------------------------------------------------------------

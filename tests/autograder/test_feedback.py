@@ -16,6 +16,7 @@ from nbgrader.api import Gradebook
 from autograder.assignment import Assignment
 from autograder.classrun import grade_class
 from autograder.course import COURSE_ID, CourseError
+from autograder.crew import Crew
 from autograder.release import nbgrader_api, succeed
 from autograder.report import pages
 from autograder.report.feedback import attach
@@ -382,7 +383,8 @@ def assignment(new_course, hand_in, right):
     hand_in(assignment, "hostile", as_colab(solve(assignment, right | {WRITTEN: HOSTILE})))
     hand_in(assignment, "mistaken", solve(assignment, right | mistaken(assignment)[0]))
     hand_in(assignment, "blank", solve(assignment, {}))
-    grade_class(assignment, jobs=1)
+    with Crew(jobs=1) as crew:
+        grade_class(assignment, crew)
     return assignment
 
 
