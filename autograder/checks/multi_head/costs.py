@@ -130,8 +130,8 @@ def attention_without_flops(vocab_size, d, layers, n):
 
 
 @decoder_costs.misconception(
-    "You count the scores, but not the contexts. The weights times the values are a second product of the same "
-    "size: n² d_k multiplications for each head."
+    "You count half of attention's FLOPs. Scores and contexts are two products of the same size, n² d_k "
+    "multiplications for each head, and all n² are computed, masked or not."
 )
 def contexts_without_flops(vocab_size, d, layers, n):
     h, g, d_k, d_ff = layers.T

@@ -44,7 +44,7 @@ unpack_heads = Question(
         Aspect("shapes", 0.5, shape(), _PLAIN),
         Aspect("values", 1, values(), _PLAIN),
         Aspect("any leading axes", 0.5, values(), ("batch of one", "two leading axes")),
-        Aspect("the dtype of the argument is kept", 0.5, dtype(), ("float32",)),
+        Aspect("the dtype of the argument is kept", 0.5, dtype(), ("float32", "one key head")),
         Aspect("argument untouched, in any memory layout", 0.5, untouched(), ("non-contiguous",)),
     ),
 )

@@ -31,7 +31,7 @@ def multi_head_attention(x, y, A, B, C, D, h, ends, start):
     q, k, v = ((a @ w).unflatten(2, (h, -1)).transpose(1, 2) for a, w in ((x, A), (y, B), (y, C)))
     i, j = torch.arange(x.shape[1])[:, None] + start, torch.arange(y.shape[1])
     ok = ((j <= i) & (j < ends[:, None, None]))[:, None]
-    w = (q @ k.mT * k.shape[-1] ** -0.5).masked_fill(~ok, -1e9).softmax(-1) * ok
+    w = (q @ k.mT * k.shape[-1] ** -0.5).masked_fill(~ok, -torch.inf).softmax(-1).nan_to_num(0)
     return (w @ v).transpose(1, 2).flatten(2) @ D
 
 
