@@ -6,7 +6,7 @@ import torch
 
 def decoder_costs(vocab_size, d, layers, n):
     layers[:, :2] *= layers[:, 2:3]
-    h, g, d_k, d_ff = layers.T
+    h, g, _, d_ff = layers.T
     matrices = (2 * d * (h + g) + 3 * d * d_ff).sum()
     parameters = vocab_size * d + matrices + (2 * len(layers) + 1) * d
     return parameters, 2 * n * (matrices + vocab_size * d) + 4 * h.sum() * n * n, 4 * g.sum() * n
