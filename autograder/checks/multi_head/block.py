@@ -133,6 +133,8 @@ PreNormBlock = Question(
     cases=_cases,
     library="torch",
     aspects=(
+        # First, so that its small example is the one shown.
+        Aspect("values", 1, values(), _PLAIN),
         Aspect(
             "what is hidden does not matter",
             0.5,
@@ -147,7 +149,6 @@ PreNormBlock = Question(
         Aspect("every row belongs to its position", 0.5, _places_kept, ("exchanged",)),
         Aspect("the value projection is used", 0.5, _value_used, ("gradient",)),
         Aspect("x arrives past both sublayers", 0.5, _x_arrives, ("silent",)),
-        Aspect("values", 1, values(), _PLAIN),
         Aspect("gradients", 0.5, _gradients, ("gradient",)),
         Aspect(
             "arguments untouched, in any memory layout",

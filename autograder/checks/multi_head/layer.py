@@ -97,6 +97,8 @@ multi_head_attention = Question(
         ),
     ),
     aspects=(
+        # First, so that its small example is the one shown.
+        Aspect("values", 1, values(), _PLAIN),
         Aspect(
             "padding is hidden",
             0.5,
@@ -116,7 +118,6 @@ multi_head_attention = Question(
             ),
             ("hidden",),
         ),
-        Aspect("values", 1, values(), _PLAIN),
         Aspect("zeros where nothing may be seen", 0.5, values(), ("an empty example",)),
         Aspect("gradients", 0.5, _all_gradients, ("gradient",)),
         Aspect(

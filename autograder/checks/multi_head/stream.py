@@ -86,6 +86,8 @@ cached_attention = Question(
     title="A stream through a window",
     cases=_cases,
     aspects=(
+        # First, so that its small example is the one shown.
+        Aspect("values", 1, values(), _PLAIN),
         Aspect(
             "the future is hidden",
             0.5,
@@ -108,7 +110,6 @@ cached_attention = Question(
             ),
             ("hidden",),
         ),
-        Aspect("values", 1, values(), _PLAIN),
         Aspect("chunks longer than the window", 0.5, values(), ("chunks longer than the window",)),
         Aspect("a cache of one window", 0.5, _one_window, ("long stream",)),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
