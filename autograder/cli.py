@@ -160,7 +160,15 @@ def _grade(assignment: Any, sandbox: str | None, **options: Any) -> int:
 
 @app.command()
 def feedback(
-    names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
+    names: Names = None,
+    class_folder: ClassFolder = None,
+    gradebook: Gradebook = None,
+    solutions: Annotated[
+        bool,
+        typer.Option(
+            "--solutions", help="Show a solution under each question: after the deadline."
+        ),
+    ] = False,
 ) -> None:
     """Write each student's feedback page from the graded hand-ins."""
     from autograder.assignment import assignments
@@ -170,7 +178,7 @@ def feedback(
     course = Course.find(class_folder, gradebook)
     for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
         with _progress(f"feedback {assignment.name}", len(hand_ins(assignment))) as advance:
-            written = write_pages(assignment, -1, advance)
+            written = write_pages(assignment, -1, advance, solutions)
         _say(
             f"{assignment.name}: {written} pages written in {_short(assignment.course.step('feedback'))}"
         )
