@@ -72,7 +72,7 @@ OBVIOUS = {
     "window_ignored": "with window 2",
     "window_one_too_long": "with window 2",
     "queries_counted_from_0": "which keys does it see",
-    "last_chunk_kept": "how far back",
+    "last_chunk_kept": "how far does the cache",
     "cut_before_attending": "see its window",
 }
 
