@@ -152,6 +152,7 @@ MENDED = {
     "HeadsNotMovedBack": "every row belongs to its position",
     "ValueNotProjected": "the value projection is used",
     "SecondResidualMissing": "x arrives past both sublayers",
+    "AddedToTheNorm": "x arrives past both sublayers",
 }
 
 

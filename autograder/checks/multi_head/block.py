@@ -7,9 +7,15 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal
-from autograder.checks.multi_head.pairs import same_outputs
-from autograder.judge import differs, shape, untouched, values
-from autograder.question import Aspect, Case, Fault, Question, Reply
+from autograder.checks.multi_head.judges import (
+    all_gradients,
+    places_kept,
+    same_outputs,
+    value_used,
+    x_arrives,
+)
+from autograder.judge import untouched, values
+from autograder.question import Aspect, Case, Question
 
 WATCHED = ("x", "value.weight")  # the parameter that the listing leaves without a gradient
 
@@ -72,54 +78,6 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("gradient", 5, (5, 3), (12, 3, 7), upstream=upstream, gradient_of=WATCHED)
 
 
-def _places_kept(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """Two examples that differ in the order of positions 0 and 1 have outputs that differ in nothing else."""
-    if fault := shape()(case, expected, got):
-        return fault
-    one, other = np.asarray(got["value"])
-    if np.ptp(one) > 0 and not differs(one, other[[1, 0, 2, 3]], ""):
-        return None
-    return Fault(
-        "Inputs 0 and 1 are exchanged, and both see the same positions; yet the outputs are not just exchanged.",
-        f"first feature, exchanged back: {_first(one)}",
-        _first(other[[1, 0, 2, 3]]),
-    )
-
-
-def _x_arrives(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """With a silent feed-forward network the output is x and what attention adds to it, which is less."""
-    if fault := shape()(case, expected, got):
-        return fault
-    x, value = case.arguments["x"], np.asarray(got["value"])
-    if np.abs(value - x).max() < np.abs(x).max() / 2:
-        return None
-    return Fault(
-        "The feed-forward network adds nothing here (contract is 0) and attention little, but x does not arrive.",
-        f"about x, whose first feature is {_first(x[0])}",
-        _first(value[0]),
-    )
-
-
-def _value_used(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The value projection takes part in the result, right or not."""
-    gradient = got["gradients"].get("value.weight")
-    if gradient is None or np.shape(gradient) != np.shape(expected["gradients"]["value.weight"]):
-        return Fault("No gradient reaches value.weight: the result does not depend on it.")
-    if not np.ptp(gradient) > 0:
-        return Fault("The gradient by value.weight is the same everywhere, or no number.")
-    return None
-
-
-def _gradients(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The gradients by the input and by the value projection, one after the other."""
-    faults = (values("gradients", name)(case, expected, got) for name in case.gradient_of)
-    return next((fault for fault in faults if fault), None)
-
-
-def _first(rows: np.ndarray) -> str:
-    return np.array2string(rows[..., 0], precision=4, suppress_small=True)
-
-
 _PLAIN = (
     "batch of one",
     "batch",
@@ -146,10 +104,10 @@ PreNormBlock = Question(
             ),
             ("hidden",),
         ),
-        Aspect("every row belongs to its position", 0.5, _places_kept, ("exchanged",)),
-        Aspect("the value projection is used", 0.5, _value_used, ("gradient",)),
-        Aspect("x arrives past both sublayers", 0.5, _x_arrives, ("silent",)),
-        Aspect("gradients", 0.5, _gradients, ("gradient",)),
+        Aspect("every row belongs to its position", 0.5, places_kept, ("exchanged",)),
+        Aspect("the value projection is used", 0.5, value_used, ("gradient",)),
+        Aspect("x arrives past both sublayers", 0.5, x_arrives, ("silent",)),
+        Aspect("gradients", 0.5, all_gradients, ("gradient",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal, rounded
-from autograder.checks.multi_head.pairs import same_outputs
+from autograder.checks.multi_head.judges import all_gradients, same_outputs
 from autograder.judge import dtype, untouched, values
-from autograder.question import Aspect, Case, Fault, Question, Reply
+from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden
 
 LEARNED = ("queries", "memory", "W_q", "W_k", "W_v", "W_o")
@@ -72,12 +72,6 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     )
 
 
-def _all_gradients(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The gradients by inputs and weights, one after the other."""
-    faults = (values("gradients", name)(case, expected, got) for name in case.gradient_of)
-    return next((fault for fault in faults if fault), None)
-
-
 _PLAIN = ("small", "batch", "one query", "as many queries as keys", "as many heads as examples")
 
 multi_head_attention = Question(
@@ -119,11 +113,11 @@ multi_head_attention = Question(
             ("hidden",),
         ),
         Aspect("zeros where nothing may be seen", 0.5, values(), ("an empty example",)),
-        Aspect("gradients", 0.5, _all_gradients, ("gradient",)),
+        Aspect("gradients", 0.5, all_gradients, ("gradient",)),
         Aspect(
             "gradients where nothing may be seen",
             0.5,
-            _all_gradients,
+            all_gradients,
             ("gradient, an empty example",),
         ),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
-from autograder.checks.multi_head.pairs import same_outputs
+from autograder.checks.multi_head.judges import same_outputs
 from autograder.judge import dtype, one_at_a_time, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
