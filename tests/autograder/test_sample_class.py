@@ -12,8 +12,9 @@ from autograder.classrun import ClassResult, grade_class, records
 from autograder.crew import Crew
 from autograder.report.classreport import student_rows, write_report
 from autograder.report.pages import page_path, write_pages
-from autograder.sample import bank_programs, (
+from autograder.sample import (
     ACCIDENTS_AND_TRICKS,
+    bank_programs,
     mistaken,
     put_first,
     sample_class,
