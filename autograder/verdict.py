@@ -133,13 +133,14 @@ def _is(
     seen = False
     for case, want, have in zip(cases, expected, got, strict=True):
         [wrong] = replies({question.name: misconception.program}, question, [case])
-        if not _same(wrong, have):
+        if not same(wrong, have):
             return False
-        seen = seen or not _same(wrong, want)
+        seen = seen or not same(wrong, want)
     return seen
 
 
-def _same(one: Reply, other: Reply) -> bool:
+def same(one: Reply, other: Reply) -> bool:
+    """Whether two replies agree: value, gradients and what was changed, or no value in either."""
     if "value" not in one or "value" not in other:
         return ("value" in one) == ("value" in other)
     if one["changed"].keys() != other["changed"].keys():

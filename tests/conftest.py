@@ -18,6 +18,11 @@ PICTURES = ROOT / "test-results"
 ABSENT = "the system package {} of apt.txt is absent"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seeds N`: for how many students' inputs the assignments are tested."""
+    parser.addoption("--seeds", type=int, default=3, help="students for tests/assignments")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Headless Chromium through Playwright; a test that asks for it is skipped where either is absent."""

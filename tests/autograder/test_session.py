@@ -103,6 +103,69 @@ def test_a_call_changes_nothing_for_the_next(session):
     assert [call(session, request("count", x=1))["value"] for _ in range(2)] == [1, 1]
 
 
+LEAVES_SOMETHING = {
+    "a name": "global new; new = 1",
+    "an item": "kept.append(1)",
+    "an entry": "table['a'] = 1",
+    "a value in an array": "array[0] = 7",
+    "a value in a tensor": "tensor[0] = 7",
+    "an attribute of a function": "probe.seen = 1",
+    "an attribute of a class": "Own.seen = 1",
+    "an attribute of an object": "own.seen = 1",
+    "a setting": "torch.set_default_dtype(torch.float64)",
+    "a way to treat errors": "np.seterr(divide='raise')",
+    "a filter of warnings": "warnings.simplefilter('error')",
+    "a folder": "os.chdir('/')",
+    "a thread": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "a child": "subprocess.Popen(['sleep', '60'])",
+    "an alarm": "signal.alarm(60)",
+    "memory": "sys.modules['numpy'].hidden = np.ones(10**7)",
+}
+
+
+@pytest.mark.parametrize("what", LEAVES_SOMETHING)
+def test_what_a_question_leaves_behind_the_next_one_does_not_see(kind, what):
+    with Session(QUICK, kind) as session:
+        session.run(
+            "import os, signal, subprocess, sys, threading, time, warnings\n"
+            "import numpy as np\nimport torch\n"
+            "kept, table, array, tensor = [], {}, np.zeros(3), torch.zeros(3)\n"
+            "class Own: pass\nown = Own()\n"
+            "def probe(): return os.getpid()\n"
+            f"def leave():\n    {LEAVES_SOMETHING[what]}\n    return os.getpid()"
+        )
+        first, again = (call(session, request("probe"))["value"] for _ in range(2))
+        assert first == again, "one process answers questions that leave nothing behind"
+        assert call(session, request("leave"))["value"] == first
+        assert call(session, request("probe"))["value"] != first
+
+
+def test_every_question_finds_the_random_numbers_that_the_cells_left(session):
+    session.run(
+        "import random, torch\n"
+        "def draw(): return [random.random(), np.random.rand(), float(torch.rand(()))]"
+    )
+    assert call(session, request("draw")) == call(session, request("draw"))
+
+
+def test_a_cell_between_two_questions_counts(session):
+    session.run("def state(): return now")
+    for now in (1, 2):
+        session.run(f"now = {now}")
+        assert call(session, request("state"))["value"] == now
+
+
+def test_a_question_that_ends_a_used_process_is_asked_again_in_a_new_one(session):
+    """What the questions before it did to the process, unseen, cannot cost it anything."""
+    session.run(
+        "import os, sys\n"
+        "def mark(): sys.modules['os'].marked = True; return 1\n"
+        "def fall(): return os._exit(1) if hasattr(os, 'marked') else 2"
+    )
+    assert call(session, request("mark"))["value"] == 1
+    assert call(session, request("fall"))["value"] == 2
+
+
 def test_the_calls_of_one_question_are_answered_in_order(session):
     session.run("def double(x):\n    return 2 * x")
     replies = session.ask([request("double", x=float(i)) for i in range(20)])
@@ -315,7 +378,8 @@ def test_a_reply_that_cannot_be_read_is_refused_in_words(kind, reply):
     with Session(QUICK, kind) as hostile:
         hostile.run(
             "import sys\n"
-            f"sys.modules['inside.serve'].answer = lambda *a: {{'answers': [{{'reply': {reply}}}]}}"
+            "answerer = sys.modules['inside.answering'].Answerer\n"
+            f"answerer.answer = lambda *a: {{'answers': [{{'reply': {reply}}}]}}"
         )
         assert "stopped" in call(hostile, request("f"))
 

@@ -14,14 +14,17 @@ class Channel:
     def __init__(self, read_from: int, write_to: int) -> None:
         self._read_from, self._write_to = read_from, write_to
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Any) -> None:
         """Send one message."""
-        raw = wire.dumps(message)
+        self.send_raw(wire.dumps(message))
+
+    def send_raw(self, raw: bytes) -> None:
+        """Send one message that `wire.dumps` has made already."""
         data = memoryview(struct.pack(">I", len(raw)) + raw)
         while data:
             data = data[os.write(self._write_to, data) :]
 
-    def receive(self) -> dict[str, Any] | None:
+    def receive(self) -> Any:
         """The next message, None once the other side has closed."""
         header = self._read(4)
         return wire.loads(self._read(struct.unpack(">I", header)[0])) if header else None
@@ -32,10 +35,11 @@ class Channel:
             return socket.recv_fds(connection, 1, most)[1]
 
     def _read(self, size: int) -> bytes:
-        raw = bytearray()
-        while len(raw) < size:
-            chunk = os.read(self._read_from, min(1 << 20, size - len(raw)))
-            if not chunk:
+        raw = bytearray(size)
+        left = memoryview(raw)
+        while left:
+            count = os.readv(self._read_from, [left])
+            if not count:
                 return b""
-            raw += chunk
+            left = left[count:]
         return bytes(raw)
