@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from autograder.checks.draw import normal
 from autograder.judge import dtype, shape, untouched, values
@@ -52,7 +53,9 @@ leave_one_out_loss = Question(
     aspects=(
         Aspect("one loss for each data set", 0.5, shape(), _LOSSES[1:]),
         Aspect("values", 1.25, values(), _LOSSES),
-        Aspect("an example far from all others", 0.5, values(), ("an example far from all others",)),
+        Aspect(
+            "an example far from all others", 0.5, values(), ("an example far from all others",)
+        ),
         Aspect(
             "gradient reaches the log-bandwidths",
             0.5,
@@ -94,8 +97,8 @@ def diagonal_after_softmax(keys, values, log_bandwidths):
 
 
 @leave_one_out_loss.misconception(
-    "You take the logarithms for the bandwidths themselves: h is exp of what is given. (Its logarithm is learned "
-    "because h must stay positive.)"
+    "You take the logarithms for the bandwidths themselves: h is exp of what is given. Its logarithm is learned "
+    "because h must stay positive."
 )
 def logarithm_as_bandwidth(keys, values, log_bandwidths):
     scaled = keys / log_bandwidths

@@ -22,6 +22,7 @@ def _nearest_cases(rng: np.random.Generator) -> Iterator[Case]:
         queries = rng.integers(-12, 13, size=(*leading, n, d_k)) / 8
         keys = rng.integers(-12, 13, size=(*leading, m, d_k)) / 8
         mask = rng.random((*leading, m)) < 0.8
+        queries[..., 0, [0, -1]] = rng.integers(1, 13, size=(*leading, 2)) / 8
         # Around query 0: a masked key on its place, one allowed key beside it, and two that tie for the
         # second place. All others are farther away, along the first axis.
         keys[..., 4:, 0] = queries[..., :1, 0] + rng.integers(9, 25, size=(*leading, m - 4)) / 8
@@ -85,7 +86,9 @@ nearest_weights = Question(
         Aspect("no weight on masked keys", 0.5, _no_masked_key, _USUAL),
         Aspect("queries without a tie", 0.75, _without_ties, ("batch", "batch and heads")),
         Aspect("queries with a tie", 1, values(), _USUAL),
-        Aspect("fewer keys than k, or none", 0.5, values(), ("fewer keys than k", "no key allowed")),
+        Aspect(
+            "fewer keys than k, or none", 0.5, values(), ("fewer keys than k", "no key allowed")
+        ),
         Aspect("the dtype of the queries is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",

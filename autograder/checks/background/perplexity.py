@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.checks.draw import normal
 from autograder.judge import item, untouched
 from autograder.question import Aspect, Case, Question
 
@@ -128,7 +127,7 @@ def divided_by_all_positions(logits, targets, pad, characters):
 )
 def mean_of_means(logits, targets, pad, characters):
     means, bits = [], []
-    for z, x in zip(logits, targets):
+    for z, x in zip(logits, targets, strict=True):
         z, x = z[x != pad], x[x != pad]
         if len(x):
             shifted = z - z.max(axis=-1, keepdims=True)

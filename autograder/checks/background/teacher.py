@@ -9,19 +9,26 @@ from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
 def _teacher_cases(rng: np.random.Generator) -> Iterator[Case]:
-    def case(name: str, lengths: tuple[int, ...], pad: int, bos: int = 1, eos: int = 2) -> Case:
-        texts = [rng.integers(4, 60, size=length).tolist() for length in lengths]
+    def case(
+        name: str,
+        lengths: tuple[int, ...],
+        bos: int = 1,
+        eos: int = 2,
+        strided: tuple[str, ...] = (),
+    ) -> Case:
+        tokens = rng.integers(8, 60, size=sum(lengths))
         # Everywhere the padding's number is a token too: a mask made by comparing with it shows.
-        longest = lengths.index(max(lengths))
-        texts[longest][rng.integers(max(lengths))] = pad
-        return Case(name, {"sequences": texts, "bos": bos, "eos": eos, "pad": pad})
+        pad = int(rng.choice(tokens))
+        arguments = {"tokens": tokens, "lengths": np.array(lengths)}
+        return Case(name, {**arguments, "bos": bos, "eos": eos, "pad": pad}, strided=strided)
 
-    yield case("two texts", (3, 2), 0)
-    yield case("the longest last", (2, 1, 5), 3)
-    yield case("four texts", (4, 6, 1, 6), 0)
-    yield case("an empty text", (2, 0, 4), 3)
-    yield case("one token", (1, 0), 0)
-    yield case("other numbers", (5, 2, 3), 7, bos=90, eos=61)
+    yield case("two texts", (3, 2))
+    yield case("the longest last", (2, 1, 5))
+    yield case("four texts", (4, 6, 1, 6))
+    yield case("an empty text", (2, 0, 4))
+    yield case("one token", (1, 0))
+    yield case("other numbers", (5, 2, 3), bos=90, eos=61)
+    yield case("non-contiguous", (3, 1, 2), strided=("tokens", "lengths"))
 
 
 def _kinds(case: Case, expected: Reply, got: Reply) -> Fault | None:
@@ -55,7 +62,12 @@ teacher_forcing_batch = Question(
         Aspect("targets, one step ahead", 0.75, item(1, "The targets")),
         Aspect("a mask that follows the lengths", 0.75, _mask),
         Aspect("whole numbers, and a mask of booleans", 0.25, _kinds),
-        Aspect("arguments untouched", 0.5, untouched(), ("two texts", "four texts")),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.5,
+            untouched(),
+            ("non-contiguous", "four texts"),
+        ),
     ),
 )
 
@@ -64,7 +76,8 @@ teacher_forcing_batch = Question(
     "Your targets are not shifted: at every position the target is the token that the decoder has just read, "
     "and it would learn to copy. The target is the token that comes next."
 )
-def not_shifted(sequences, bos, eos, pad):
+def not_shifted(tokens, lengths, bos, eos, pad):
+    sequences = [list(s) for s in np.split(tokens, np.cumsum(lengths)[:-1])]
     width = max(len(s) for s in sequences) + 1
     inputs = np.array([[bos, *s] + [pad] * (width - 1 - len(s)) for s in sequences])
     mask = np.array([[t <= len(s) for t in range(width)] for s in sequences])
@@ -75,7 +88,8 @@ def not_shifted(sequences, bos, eos, pad):
     "Your targets end with the text's last token. After it comes eos: a decoder that is never taught to end a "
     "text writes on for ever."
 )
-def eos_forgotten(sequences, bos, eos, pad):
+def eos_forgotten(tokens, lengths, bos, eos, pad):
+    sequences = [list(s) for s in np.split(tokens, np.cumsum(lengths)[:-1])]
     width = max(len(s) for s in sequences) + 1
     inputs = np.array([[bos, *s] + [pad] * (width - 1 - len(s)) for s in sequences])
     targets = np.array([[*s] + [pad] * (width - len(s)) for s in sequences])
@@ -87,7 +101,8 @@ def eos_forgotten(sequences, bos, eos, pad):
     "You find the padding by comparing the targets with pad. Here pad is also the number of a token, so real "
     "tokens are lost: make the mask from the lengths."
 )
-def mask_by_comparison(sequences, bos, eos, pad):
+def mask_by_comparison(tokens, lengths, bos, eos, pad):
+    sequences = [list(s) for s in np.split(tokens, np.cumsum(lengths)[:-1])]
     width = max(len(s) for s in sequences) + 1
     inputs = np.array([[bos, *s] + [pad] * (width - 1 - len(s)) for s in sequences])
     targets = np.array([[*s, eos] + [pad] * (width - 1 - len(s)) for s in sequences])
@@ -97,7 +112,8 @@ def mask_by_comparison(sequences, bos, eos, pad):
 @teacher_forcing_batch.misconception(
     "Your mask is upside down: True marks the targets that count, False the padding."
 )
-def mask_upside_down(sequences, bos, eos, pad):
+def mask_upside_down(tokens, lengths, bos, eos, pad):
+    sequences = [list(s) for s in np.split(tokens, np.cumsum(lengths)[:-1])]
     width = max(len(s) for s in sequences) + 1
     inputs = np.array([[bos, *s] + [pad] * (width - 1 - len(s)) for s in sequences])
     targets = np.array([[*s, eos] + [pad] * (width - 1 - len(s)) for s in sequences])
@@ -109,7 +125,8 @@ def mask_upside_down(sequences, bos, eos, pad):
     "You pad on the left. The texts begin in the first column, where every decoder state starts; the padding "
     "follows them."
 )
-def padded_on_the_left(sequences, bos, eos, pad):
+def padded_on_the_left(tokens, lengths, bos, eos, pad):
+    sequences = [list(s) for s in np.split(tokens, np.cumsum(lengths)[:-1])]
     width = max(len(s) for s in sequences) + 1
     inputs = np.array([[pad] * (width - 1 - len(s)) + [bos, *s] for s in sequences])
     targets = np.array([[pad] * (width - 1 - len(s)) + [*s, eos] for s in sequences])
@@ -121,7 +138,8 @@ def padded_on_the_left(sequences, bos, eos, pad):
     "In the shorter texts eos stands among your inputs, as it does where one cuts the last column off a padded "
     "batch. An input row is bos and the text; eos is only ever a target."
 )
-def eos_as_an_input(sequences, bos, eos, pad):
+def eos_as_an_input(tokens, lengths, bos, eos, pad):
+    sequences = [list(s) for s in np.split(tokens, np.cumsum(lengths)[:-1])]
     width = max(len(s) for s in sequences) + 1
     whole = np.array([[bos, *s, eos] + [pad] * (width - 1 - len(s)) for s in sequences])
     mask = np.array([[t <= len(s) for t in range(width)] for s in sequences])
