@@ -34,7 +34,8 @@ def _path_cases(rng: np.random.Generator) -> Iterator[Case]:
         {
             "states": rng.choice([-1, 1], size=(1, 3, 2)) * rng.integers(1, 8, size=(1, 3, 2)) / 10,
             # Four different numbers: the matrix is not its own transpose.
-            "W_h": rng.choice([-1, 1], 4).reshape(2, 2) * rng.permutation(4).reshape(2, 2) / 5 + 0.1,
+            "W_h": rng.choice([-1, 1], 4).reshape(2, 2) * rng.permutation(4).reshape(2, 2) / 5
+            + 0.1,
             "weights": np.array([[0.2, 0.3, 0.5]]),
             "upstream": rounded(rng, 1, 2),
         },
