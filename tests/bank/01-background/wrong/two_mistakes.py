@@ -21,7 +21,7 @@ def perplexity_and_bits(logits, targets, pad, characters):
 
 def nearest_weights(queries, keys, mask, k):
     squares = ((queries[..., :, None, :] - keys[..., None, :, :]) ** 2).sum(axis=-1)
-    return (squares <= np.sort(squares, axis=-1)[..., k - 1 : k]).astype(queries.dtype) / k
+    return (squares <= np.sort(squares, axis=-1)[..., k - 1 : k]).astype(queries.dtype)
 
 
 def leave_one_out_loss(keys, values, log_bandwidths):
