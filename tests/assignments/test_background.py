@@ -141,6 +141,7 @@ def test_partial_credit_is_given_for_what_is_right() -> None:
 
     assert score("teacher_forcing_batch", "mask_by_comparison") == 1.5
     assert score("perplexity_and_bits", "nats_per_character") == 2.5
+    assert score("perplexity_and_bits", "two_to_the_nats") == 2.5
     assert score("nearest_weights", "ties_cut_off") == 1.5
     assert score("nearest_weights", "mask_ignored") == 0.25
     assert score("gru_last_states", "state_after_the_padding") == 1.5

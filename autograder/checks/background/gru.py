@@ -53,9 +53,7 @@ def _full_texts(case: Case, expected: Reply, got: Reply) -> Fault | None:
     if fault := shape()(case, expected, got):
         return fault
     full = case.arguments["lengths"] == case.arguments["inputs"].shape[1]
-    return differs(
-        expected["value"][full], got["value"][full], "The last state of texts without padding"
-    )
+    return differs(expected["value"][full], got["value"][full], "What texts without padding end in")
 
 
 _USUAL = ("small", "batch", "as many texts as steps", "as many inputs as features")

@@ -13,9 +13,13 @@ from autograder.question import Aspect, Case, Fault, Question, Reply
 
 def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
     def case(
-        name: str, lengths: tuple[int, ...], vocabulary: int, width: int, **options: Any
+        name: str,
+        lengths: tuple[int, ...],
+        vocabulary: int,
+        width: int,
+        pad: int = 0,
+        **options: Any,
     ) -> Case:
-        pad = int(rng.integers(vocabulary))
         tokens = rng.integers(vocabulary - 1, size=(len(lengths), max(lengths)))
         tokens += tokens >= pad  # no token of a text is the padding
         tokens[np.arange(max(lengths)) >= np.array(lengths)[:, None]] = pad
@@ -34,7 +38,7 @@ def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
 
     # No case is without padding, and in none is the batch a single text: each fault shows everywhere.
     yield case("two texts", (3, 2), 4, 2)
-    yield case("batch", (4, 6, 3), 9, 5)
+    yield case("padded with 7", (4, 6, 3), 9, 5, pad=7)
     # Only here can rows and columns of a batch, or positions and classes, be exchanged without an error.
     yield case("as many texts as tokens", (4, 2, 3, 4), 5, 3)
     yield case("as many words as positions", (5, 3), 5, 4)
@@ -50,7 +54,7 @@ def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
     )
 
 
-_USUAL = ("two texts", "batch", "as many texts as tokens", "as many words as positions")
+_USUAL = ("two texts", "padded with 7", "as many texts as tokens", "as many words as positions")
 
 
 def _longest(case: Case, expected: Reply, got: Reply) -> Fault | None:
@@ -58,7 +62,7 @@ def _longest(case: Case, expected: Reply, got: Reply) -> Fault | None:
     if fault := shape()(case, expected, got):
         return fault
     full = (case.arguments["tokens"] != case.construct[2]).all(axis=1)  # type: ignore[index]
-    return differs(expected["value"][full], got["value"][full], "The sums of texts without padding")
+    return differs(expected["value"][full], got["value"][full], "The loss of texts without padding")
 
 
 NextTokenLoss = Question(
@@ -93,7 +97,7 @@ NextTokenLoss = Question(
             "arguments untouched, in any memory layout",
             0.5,
             untouched(),
-            ("non-contiguous", "batch"),
+            ("non-contiguous", "padded with 7"),
         ),
     ),
 )

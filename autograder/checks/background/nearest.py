@@ -70,9 +70,7 @@ def _without_ties(case: Case, expected: Reply, got: Reply) -> Fault | None:
     if fault := shape()(case, expected, got):
         return fault
     plain = (expected["value"] > 0).sum(axis=-1) == case.arguments["k"]
-    return differs(
-        expected["value"][plain], got["value"][plain], "The weights of queries without a tie"
-    )
+    return differs(expected["value"][plain], got["value"][plain], "What queries without a tie get")
 
 
 _USUAL = ("small", "batch", "one query", "batch and heads")

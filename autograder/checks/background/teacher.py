@@ -33,7 +33,7 @@ def _teacher_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 def _kinds(case: Case, expected: Reply, got: Reply) -> Fault | None:
     """Inputs and targets can index, the mask can select; it counts only where the values are right."""
-    for part, name in enumerate(("The inputs", "The targets", "The mask")):
+    for part, name in enumerate(("The array of inputs", "The array of targets", "The mask")):
         if fault := item(part, name)(case, expected, got):
             return fault
         kinds, wanted = ("b", "bool") if part == 2 else ("iu", "whole numbers, such as int64")
@@ -58,8 +58,8 @@ teacher_forcing_batch = Question(
     title="A batch for teacher forcing",
     cases=_teacher_cases,
     aspects=(
-        Aspect("inputs", 0.75, item(0, "The inputs")),
-        Aspect("targets, one step ahead", 0.75, item(1, "The targets")),
+        Aspect("inputs", 0.75, item(0, "The array of inputs")),
+        Aspect("targets, one step ahead", 0.75, item(1, "The array of targets")),
         Aspect("a mask that follows the lengths", 0.75, _mask),
         Aspect("whole numbers, and a mask of booleans", 0.25, _kinds),
         Aspect(
