@@ -189,6 +189,11 @@ class Assignment:
         return self.paper.checks
 
 
+def assignments(course: Course, names: list[str]) -> list[Assignment]:
+    """The named assignments, or all of the course when none is named."""
+    return [Assignment.named(course, name) for name in names or course.assignments()]
+
+
 class CellToRun(NamedTuple):
     """One code cell; the names that it binds are kept unless it is a check."""
 

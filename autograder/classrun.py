@@ -6,31 +6,28 @@ journal. Killed anywhere in between, the next run does that student again and co
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
-
-from nbgrader.utils import parse_utc
+from typing import TYPE_CHECKING
 
 from autograder.assignment import Assignment
 from autograder.changes import digest, whole_version
-from autograder.course import CourseError
-from autograder.gradebook import Entry, GradebookError, Writer
+from autograder.course import CourseError, GradebookError
+from autograder.crew import Crew
 from autograder.grading import NobodyGraded, Task, seeds_for
 from autograder.handin import read_bytes, refuse_links
 from autograder.journal import Done, Journal
 from autograder.record import Record
-from autograder.release import check_release, is_checked
-from autograder.shell.container import ENGINES
-from autograder.shell.limits import Limits
-from autograder.shell.warm import share, shared_warm_parent
 from autograder.store import read_text, record_path, task_for, write_whole
-from autograder.work import PRELOADED, Graded, work
-from autograder.workers import each
+from autograder.work import Graded
+
+# Whatever needs nbgrader is loaded where it is used: that takes a second, in which the workers get ready.
+if TYPE_CHECKING:
+    from autograder.gradebook import Writer
 
 READ_ONLY = 0o444  # as nbgrader leaves what it has autograded
 
@@ -77,9 +74,8 @@ def hand_ins(assignment: Assignment) -> dict[str, Path]:
 
 def grade_class(
     assignment: Assignment,
-    jobs: int = -1,
+    crew: Crew,
     watch: Watch | None = None,
-    dask: str = "",
     force: bool = False,
     sandbox: str = "bwrap",
 ) -> ClassResult:
@@ -90,31 +86,24 @@ def grade_class(
     folders = hand_ins(assignment)
     watch = watch or Watch()
     with ExitStack() as stack:
-        writer = _writer(assignment, stack)
         journal = stack.enter_context(Journal(_folder(assignment) / "journal.jsonl"))
+        if force or not all(map(journal.get, folders)):
+            crew.get_ready(sandbox)  # while nbgrader is loaded for the gradebook
+        writer = _writer(assignment, stack)
         run = ClassRun(assignment, writer, journal, watch, force, sandbox)
         tasks = run.tasks(folders)
         if first := next(tasks, None):  # where nothing is to be done, nothing is started
-            begin = None if dask else _begin(sandbox, stack)
-            for student, graded in each(
-                work, chain([first], tasks), jobs, dask, watch.started, PRELOADED, begin
-            ):
+            crew.get_ready(sandbox)
+            for student, graded in crew.grade(chain([first], tasks), watch.started):
                 run.take_in(student, graded)
     write_whole(_problems_file(assignment), json.dumps(run.result.problems, indent=1).encode())
     return run.result
 
 
-def _begin(sandbox: str, stack: ExitStack) -> Callable[[], None] | None:
-    """What each worker begins with: one warm parent serves all of them."""
-    if sandbox in ENGINES:
-        return None
-    # An assignment's own limits would load its checks, and PyTorch with them.
-    seconds = Limits().start_seconds
-    return partial(share, stack.enter_context(shared_warm_parent(seconds)), seconds)
-
-
-def _writer(assignment: Assignment, stack: ExitStack) -> Writer:
+def _writer(assignment: Assignment, stack: ExitStack) -> "Writer":
     """The gradebook, once it is sure that it knows the assignment as the source has it."""
+    from autograder.release import check_release, is_checked
+
     fresh = not is_checked(assignment)
     if fresh:
         check_release(assignment)
@@ -131,7 +120,9 @@ def _writer(assignment: Assignment, stack: ExitStack) -> Writer:
         return stack.enter_context(_open(assignment))
 
 
-def _open(assignment: Assignment) -> Writer:
+def _open(assignment: Assignment) -> "Writer":
+    from autograder.gradebook import Writer
+
     return Writer(assignment.course, assignment.name, assignment.notebook)
 
 
@@ -141,7 +132,7 @@ class ClassRun:
     def __init__(
         self,
         assignment: Assignment,
-        writer: Writer,
+        writer: "Writer",
         journal: Journal,
         watch: Watch,
         force: bool,
@@ -190,6 +181,8 @@ class ClassRun:
             why = str(graded) if told else f"{type(graded).__name__}: {graded}"
             self._problem(student, why if told else f"it could not be graded ({why})")
             return
+        from autograder.gradebook import Entry
+
         path = record_path(self._assignment, student)
         write_whole(path, graded.record.encode())
         try:
@@ -219,7 +212,7 @@ class ClassRun:
         timestamp = handed_in.decode(errors="replace").strip()
         seeds = seeds_for(self._assignment.course.secret, student, self._paper)
         key = digest(hashlib.sha256(content).hexdigest(), timestamp, seeds, self._version)
-        return HandIn(student, content, _time(timestamp), key)
+        return HandIn(student, content, _time(timestamp) if timestamp else None, key)
 
     def _is_done(self, hand_in: HandIn) -> bool:
         student = hand_in.student
@@ -238,9 +231,11 @@ class ClassRun:
         return folder / f"{self._assignment.notebook}.ipynb"
 
 
-def _time(text: str) -> datetime | None:
+def _time(text: str) -> datetime:
+    from nbgrader.utils import parse_utc
+
     try:
-        return parse_utc(text) if text else None
+        return parse_utc(text)
     except ValueError as error:
         raise CourseError(
             f"its timestamp.txt says “{text[:40]}”: write a time such as 2026-01-31 23:59:00 UTC."

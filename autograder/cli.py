@@ -56,7 +56,7 @@ def release(
     names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
 ) -> None:
     """Make the student's notebooks in exercises/ from the sources in solutions/."""
-    from autograder.release import assignments
+    from autograder.assignment import assignments
     from autograder.release import release as release_one
 
     for assignment in assignments(Course.find(class_folder, gradebook), names or []):
@@ -69,7 +69,7 @@ def release(
 @app.command()
 def sample(names: Names = None, class_folder: ClassFolder = None) -> None:
     """Make a sample class of hand-ins, to see the grader work before the real class."""
-    from autograder.release import assignments
+    from autograder.assignment import assignments
     from autograder.sample import write_class
 
     for assignment in assignments(Course.find(class_folder), names or []):
@@ -108,7 +108,8 @@ def grade(
     What has not changed since the last run costs nothing; stopped or killed, the same command goes on. A
     hand-in that cannot be graded is named with the reason, stops nobody, and makes the command end with status 1.
     """
-    from autograder.release import assignments
+    from autograder.assignment import assignments
+    from autograder.crew import Crew
 
     if not jobs:
         raise CourseError(
@@ -116,12 +117,14 @@ def grade(
         )
     problems = 0
     course = Course.find(class_folder, gradebook)
-    for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
-        try:
-            problems += _grade(assignment, sandbox, jobs=jobs, dask=dask, force=force)
-        except KeyboardInterrupt:
-            _say("Stopped. What is graded is kept; the same command goes on from here.", err)
-            raise typer.Exit(130) from None
+    chosen = _with_hand_ins(assignments(course, names or []), bool(names))
+    try:
+        with Crew(jobs, dask) as crew:
+            for assignment in chosen:
+                problems += _grade(assignment, sandbox, crew=crew, force=force)
+    except KeyboardInterrupt:
+        _say("Stopped. What is graded is kept; the same command goes on from here.", err)
+        raise typer.Exit(130) from None
     if problems:
         raise typer.Exit(1)
 
@@ -132,7 +135,6 @@ def _grade(assignment: Any, sandbox: str | None, **options: Any) -> int:
     Where no sandbox works and none was named, the project's own sample class is graded without.
     """
     from autograder.classrun import grade_class, hand_ins
-    from autograder.gradebook import place
     from autograder.grading import NoSandbox
     from autograder.progress import watch
     from autograder.sample import is_sample
@@ -145,6 +147,8 @@ def _grade(assignment: Any, sandbox: str | None, **options: Any) -> int:
             raise
         _say(f"{error} This is the sample class: it is graded under limits only.", err)
         return _grade(assignment, "none", **options)
+    from autograder.gradebook import place  # which loads nbgrader, while the workers get ready
+
     _say(
         f"{assignment.name}: {len(result.graded)} graded, {len(result.unchanged)} unchanged, "
         f"{len(result.problems)} need you; gradebook {place(assignment.course)}"
@@ -156,17 +160,25 @@ def _grade(assignment: Any, sandbox: str | None, **options: Any) -> int:
 
 @app.command()
 def feedback(
-    names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
+    names: Names = None,
+    class_folder: ClassFolder = None,
+    gradebook: Gradebook = None,
+    solutions: Annotated[
+        bool,
+        typer.Option(
+            "--solutions", help="Show a solution under each question: after the deadline."
+        ),
+    ] = False,
 ) -> None:
     """Write each student's feedback page from the graded hand-ins."""
+    from autograder.assignment import assignments
     from autograder.classrun import hand_ins
-    from autograder.release import assignments
     from autograder.report.pages import write_pages
 
     course = Course.find(class_folder, gradebook)
     for assignment in _with_hand_ins(assignments(course, names or []), bool(names)):
         with _progress(f"feedback {assignment.name}", len(hand_ins(assignment))) as advance:
-            written = write_pages(assignment, -1, advance)
+            written = write_pages(assignment, -1, advance, solutions)
         _say(
             f"{assignment.name}: {written} pages written in {_short(assignment.course.step('feedback'))}"
         )
@@ -195,7 +207,7 @@ def report(
     names: Names = None, class_folder: ClassFolder = None, gradebook: Gradebook = None
 ) -> None:
     """Write the class report: what the class did not understand, question by question."""
-    from autograder.release import assignments
+    from autograder.assignment import assignments
     from autograder.report.classreport import write_report
 
     course = Course.find(class_folder, gradebook)

@@ -23,6 +23,10 @@ class CourseError(Exception):
     """Something the instructor or the student can put right; the text is one sentence that says how."""
 
 
+class GradebookError(CourseError):
+    """The gradebook cannot be used now, for no student; nothing half-written is left in it."""
+
+
 def sync(source: Path) -> None:
     """Bring a source and its .ipynb twin, which nbgrader and JupyterLab read, to the newer one's state."""
     from jupytext.cli import jupytext as command  # slow to import, and needed for a release only

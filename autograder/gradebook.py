@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 from traitlets import TraitError
 
-from autograder.course import COURSE_ID, Course, CourseError
+from autograder.course import COURSE_ID, Course, CourseError, GradebookError
 
 AGAIN = "run the same command again, it goes on from here"
 # What a database says, in lower case, and what the instructor is told instead; the first match counts.
@@ -48,10 +48,6 @@ SENTENCES = (
     ("no such column", "it is of an older nbgrader: run `nbgrader db upgrade`"),
     ("undefinedcolumn", "it is of an older nbgrader: run `nbgrader db upgrade`"),
 )
-
-
-class GradebookError(CourseError):
-    """The gradebook cannot be used now, for no student; nothing half-written is left in it."""
 
 
 @dataclass(frozen=True)

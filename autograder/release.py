@@ -96,8 +96,3 @@ def same(one: Path, other: Path) -> bool:
     return names[0] == names[1] and all(
         filecmp.cmp(one / name, other / name, shallow=False) for name in names[0]
     )
-
-
-def assignments(course: Course, names: list[str]) -> list[Assignment]:
-    """The named assignments, or all of the course when none is named."""
-    return [Assignment.named(course, name) for name in names or course.assignments()]

@@ -36,23 +36,21 @@ def each(
     jobs: int,
     dask: str = "",
     started: Started = lambda key: None,
-    load: Sequence[str] = (),
     begin: Callable[[], None] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Yield (key, result) as results come, in any order; tasks are drawn only as workers get free.
 
     `jobs` processes work here (-1: one per core), or the workers of the Dask scheduler at the address `dask`.
-    The processes here are forks of one that loads the modules `load`, and each calls `begin` first.
+    The processes here are forks of one (see `load`), and each calls `begin` first.
     `started` is told the key of each task that is handed to a worker. A task that raises, or that ends its
     process each time, gives its exception as the result.
     """
     if dask:
         return _on_cluster(function, iter(tasks), dask, started)
-    _load_once(load)
     return _here(function, iter(tasks), cpu_count() if jobs < 0 else jobs, started, begin)
 
 
-def _load_once(modules: Sequence[str]) -> None:
+def load(modules: Sequence[str]) -> None:
     """Start the process that all workers are forks of, unless there is one; it loads the modules meanwhile.
 
     They compute in one thread each: a class keeps every core busy, and a fork has no other threads.

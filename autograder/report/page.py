@@ -6,6 +6,7 @@ are cleaned, pictures are PNG, and results come from the gradebook and from the 
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from pygments.formatters import HtmlFormatter
 from autograder.report import TEMPLATES
 from autograder.report.feedback import kept_verdicts, verdict_html
 from autograder.report.safe import MAX_TEXT, code_html, markdown_html, output_html, visible
+from autograder.report.solutions import Solution
 
 MAX_SHOWN = 500_000  # characters of all cells and outputs together
 MAX_PICTURES = 6_000_000  # characters of all pictures together
@@ -77,6 +79,7 @@ class Result:
     title: str
     mark: Mark
     verdict: Markup | None = None
+    solution: Markup | None = None
     by_hand: bool = False  # a person changed what the grader gave
 
 
@@ -91,9 +94,17 @@ class Shown:
     result: Result | None = None
 
 
-def page_html(notebook: NotebookNode, marks: Marks, inputs: str = "") -> str:
-    """The page. `inputs` is kept in it: a hash of all that it was made from (see `pages`)."""
-    page = _Page(notebook, marks)
+def page_html(
+    notebook: NotebookNode,
+    marks: Marks,
+    inputs: str = "",
+    solutions: Mapping[str, Solution] | None = None,
+) -> str:
+    """The page, with those solutions folded under their cells, which are named by their grade_id.
+
+    `inputs` is kept in it: a hash of all that it was made from (see `pages`).
+    """
+    page = _Page(notebook, marks, solutions or {})
     return visible(  # of the whole page: what was an entity in Markdown is a character only now
         TEMPLATES.get_template("page.html.j2").render(
             marks=marks,
@@ -110,8 +121,10 @@ def page_html(notebook: NotebookNode, marks: Marks, inputs: str = "") -> str:
 class _Page:
     """Goes through a notebook's cells once; headings, names and what is still shown depend on the earlier."""
 
-    def __init__(self, notebook: NotebookNode, marks: Marks) -> None:
-        self.marks = marks
+    def __init__(
+        self, notebook: NotebookNode, marks: Marks, solutions: Mapping[str, Solution]
+    ) -> None:
+        self.marks, self.solutions = marks, solutions
         self.verdicts = kept_verdicts(notebook)
         self.level = 1
         self.heading = ""
@@ -159,6 +172,9 @@ class _Page:
         if verdict:
             result.verdict = Markup(verdict_html(verdict))
             result.by_hand = mark.score != verdict.score
+        if solution := self.solutions.get(name):
+            as_text = code_html if solution.is_code else self._text
+            result.solution = as_text(solution.text)
         self.results.append(result)
         return result
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -16,11 +16,13 @@ from nbconvert.exporters import Exporter
 from nbgrader import api
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from traitlets import Bool
 
 from autograder.assignment import Assignment
 from autograder.course import Course, CourseError
 from autograder.gradebook import connect, explained
 from autograder.report.page import Mark, Marks, page_html
+from autograder.report.solutions import Solution, solutions
 
 DECIDING = ("*.py", "*.j2", "*.css")
 LIBRARIES = ("jinja2", "latex2mathml", "markdown-it-py", "mdit-py-plugins", "nh3", "pygments")
@@ -28,6 +30,7 @@ HEAD = 500  # characters of a page that hold the hash of what it was made from
 PAGES_PER_WORKER = 100  # fewer do not pay for the start of a process
 
 Progress = Callable[[], None]  # called once for each student who is done
+Solutions = Mapping[str, Solution]  # by the grade_id of the cell under which each is shown
 
 
 def page_path(assignment: Assignment, student: str) -> Path:
@@ -36,11 +39,14 @@ def page_path(assignment: Assignment, student: str) -> Path:
     return folder / f"{assignment.notebook}.html"
 
 
-def write_pages(assignment: Assignment, jobs: int, progress: Progress) -> int:
+def write_pages(
+    assignment: Assignment, jobs: int, progress: Progress, with_solutions: bool = False
+) -> int:
     """Write the pages whose notebook, marks or style have changed; returns how many were written.
 
     A page that cannot be made stops no other; a CourseError names those students at the end.
     """
+    shown = solutions(assignment.paper) if with_solutions else {}
     folder = assignment.course.step("autograded")
     notebooks = {
         path.parent.parent.name: path
@@ -57,8 +63,8 @@ def write_pages(assignment: Assignment, jobs: int, progress: Progress) -> int:
         page = page_path(assignment, student)
         if student not in marks:
             problems[student] = "the gradebook has no grades"
-        elif not _is_current(page, _digest(path, marks[student])):
-            stale[student] = delayed(_write)(path, marks[student], page)
+        elif not _is_current(page, _hash(path.read_bytes(), marks[student], shown)):
+            stale[student] = delayed(_write)(path, marks[student], shown, page)
             continue
         progress()
     workers = jobs if len(stale) > PAGES_PER_WORKER else 1
@@ -76,10 +82,10 @@ def _told(assignment: Assignment, problems: dict[str, str]) -> str:
     return f"{assignment.name}: all feedback is written except for {told}. Grade them again."
 
 
-def _write(notebook: Path, marks: Marks, page: Path) -> tuple[str, str]:
+def _write(notebook: Path, marks: Marks, shown: Solutions, page: Path) -> tuple[str, str]:
     """In a worker: make one page and write it, whole or not at all; returns the student and why not."""
     try:
-        content = make_page(notebook.read_bytes(), marks)
+        content = make_page(notebook.read_bytes(), marks, shown)
         page.parent.mkdir(parents=True, exist_ok=True)
         temporary = page.with_suffix(".part")
         try:
@@ -92,19 +98,16 @@ def _write(notebook: Path, marks: Marks, page: Path) -> tuple[str, str]:
     return marks.student, ""
 
 
-def make_page(notebook: bytes, marks: Marks) -> str:
-    """The page of an autograded notebook's file; a pure function."""
+def make_page(notebook: bytes, marks: Marks, shown: Solutions) -> str:
+    """The page of an autograded notebook's file, with these solutions; a pure function."""
     node = nbformat.v4.reads(notebook.decode("utf-8"))
-    return page_html(node, marks, _hash(notebook, marks))
+    return page_html(node, marks, _hash(notebook, marks, shown), shown)
 
 
-def _digest(notebook: Path, marks: Marks) -> str:
-    return _hash(notebook.read_bytes(), marks)
-
-
-def _hash(notebook: bytes, marks: Marks) -> str:
+def _hash(notebook: bytes, marks: Marks, shown: Solutions) -> str:
     """A hash of all that a page is made from."""
-    decisive = json.dumps([asdict(marks), _version()], sort_keys=True).encode()
+    texts = {name: solution.text for name, solution in shown.items()}
+    decisive = json.dumps([asdict(marks), texts, _version()], sort_keys=True).encode()
     return hashlib.sha256(hashlib.sha256(notebook).digest() + decisive).hexdigest()
 
 
@@ -165,6 +168,7 @@ class FeedbackExporter(Exporter):
     """For nbgrader's own `generate_feedback`, and so for formgrader's button: the same page."""
 
     file_extension = ".html"
+    with_solutions = Bool(False, help="Show a solution under each question.").tag(config=True)
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **_: Any
@@ -174,4 +178,6 @@ class FeedbackExporter(Exporter):
         names = resources["nbgrader"]
         course = Course.find(gradebook=names["db_url"])
         marks = class_marks(course, names["assignment"], names["notebook"], names["student"])
-        return make_page(Path(filename).read_bytes(), marks[names["student"]]), resources
+        paper = Assignment.named(course, names["assignment"]).paper
+        shown = solutions(paper) if self.with_solutions else {}
+        return make_page(Path(filename).read_bytes(), marks[names["student"]], shown), resources

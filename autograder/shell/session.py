@@ -117,7 +117,7 @@ class Session:
             raise Stopped("the process broke the protocol")
         return answer
 
-    def _read(self, size: int, deadline: float, seconds: float) -> bytes:
+    def _read(self, size: int, deadline: float, seconds: float) -> bytearray:
         raw = bytearray()
         while len(raw) < size:
             left = max(0.0, deadline - time.monotonic())
@@ -131,7 +131,7 @@ class Session:
             if not chunk:
                 raise Stopped(self._ended())
             raw += chunk
-        return bytes(raw)
+        return raw
 
     def _look_at_memory(self) -> None:
         """Also while answers come in time: what was started before may hoard in the background."""
@@ -157,10 +157,10 @@ def _reply(answer: Any) -> Reply:
     if not isinstance(answer, dict):
         return {"stopped": "the process broke the protocol"}
     reply = answer.get("reply")
-    if not isinstance(reply, bytes):
+    if not isinstance(reply, wire.Bytes):
         return {"stopped": wire.plain(answer.get("stopped", "it broke the protocol"), 200)}
     try:
-        return decode_reply(wire.loads(reply))
+        return decode_reply(wire.loads(bytes(reply)))
     except wire.WireError as error:
         return {"stopped": f"the answer could not be read: {error}"}
 

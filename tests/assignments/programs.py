@@ -4,7 +4,9 @@ Everything runs in this process through the grader's own driver, so nothing here
 and what the solution replies is kept for each assignment, question and seed.
 """
 
+import contextlib
 import copy
+import resource
 import sys
 import traceback
 from collections.abc import Iterator
@@ -30,6 +32,21 @@ from autograder.verdict import Verdict, decide
 ROOT = Path(__file__).parents[2]
 COURSE = Course(ROOT, ROOT)
 ASSIGNMENTS = COURSE.assignments()
+MEMORY = 6_000_000_000  # a forbidden matrix must not fill the machine
+
+
+@contextlib.contextmanager
+def confined() -> Iterator[None]:
+    """One thread and bounded memory, as a student's process has."""
+    threads, bound = torch.get_num_threads(), resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    torch.set_num_threads(1)  # many tiny calls on many threads mostly wait
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, bound[1]))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        resource.setrlimit(resource.RLIMIT_AS, bound)
 
 
 @cache

@@ -51,7 +51,14 @@ OBVIOUS = {
     "SoftmaxOverBatch": "over which axis",
     "SoftmaxOverQueries": "over which axis",
     "SoftmaxForgotten": "is there one",
-    "FirstQueryForAll": "does each take part",
+    "LastQueryForAll": "does each take part",
+    "TanhOfEachPart": "does each take part",
+    "padding_forgotten": "as many positions as before",
+    "scaled_twice": "a query meets 5 keys",
+    "cosine_for_scaling": "divided by the width itself",
+    "scaled_by_key_width": "no scaling",
+    "multiplied_for_added": "tanh is odd",
+    "w_inside_tanh": "eight saturated terms",
 }
 
 

@@ -15,13 +15,16 @@ from nbgrader.api import Gradebook
 from autograder import classrun, grading
 from autograder.assignment import Assignment
 from autograder.checks import scores
-from autograder.classrun import grade_class, problems, records, work
+from autograder.classrun import grade_class, problems, records
 from autograder.course import CourseError
+from autograder.crew import Crew
+from autograder.gradebook import Writer
 from autograder.grading import NobodyGraded
 from autograder.handin import read_bytes
 from autograder.journal import Done, Journal
 from autograder.sample import mistaken, put_first, solve
 from autograder.store import record_path, task_for
+from autograder.work import work
 
 STUDENTS = ("ada", "ben", "cy")
 PLACES = 26  # before and after two files, a gradebook entry and a journal line for each, and the problems
@@ -48,21 +51,22 @@ def handed_in(new_course, hand_in, right):
 
 def grade_class_here(assignment, **options):
     """A class run whose tasks are done in this process, and once for each content: nothing waits."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classrun, "each", in_this_process)
-        patch.setattr(classrun, "_begin", lambda *_: None)  # there are no workers
-        return grade_class(assignment, sandbox="none", **options)
+    return grade_class(assignment, InThisProcess(), sandbox="none", **options)
 
 
 FINISHED = {}
 
 
-def in_this_process(function, tasks, jobs, dask, started, *_):
-    for student, task in tasks:
-        started(student)
-        if (student, task.handed_in) not in FINISHED:
-            FINISHED[student, task.handed_in] = function(task)
-        yield student, FINISHED[student, task.handed_in]
+class InThisProcess(Crew):
+    def get_ready(self, sandbox):
+        """There are no workers."""
+
+    def grade(self, tasks, started):
+        for student, task in tasks:
+            started(student)
+            if (student, task.handed_in) not in FINISHED:
+                FINISHED[student, task.handed_in] = work(task)
+            yield student, FINISHED[student, task.handed_in]
 
 
 @pytest.fixture
@@ -143,7 +147,7 @@ def test_killed_anywhere_the_next_run_comes_to_the_same_end(small, undisturbed, 
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dying(Path.replace))
-        patch.setattr(classrun.Writer, "enter", dying(classrun.Writer.enter))
+        patch.setattr(Writer, "enter", dying(Writer.enter))
         patch.setattr(Journal, "add", dying(Journal.add))
         with pytest.raises(Killed):
             grade_class_here(small)
@@ -289,11 +293,10 @@ def test_a_solution_that_does_not_run_ends_it_before_anyone_is_graded(small):
         found
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(CourseError, match="does not run"):
-        patch.setattr(classrun, "_begin", lambda *_: None)
         patch.setattr(
-            classrun, "each", lambda _, tasks, *__: ((student, found) for student, _ in tasks)
+            InThisProcess, "grade", lambda _, tasks, __: ((student, found) for student, _ in tasks)
         )
-        grade_class(small)
+        grade_class_here(small)
     assert not records(small)
 
 
@@ -368,6 +371,7 @@ def test_a_cluster_gives_the_same_records_and_gradebook(small, undisturbed):
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(processes=True, **options) as cluster:
-        result = grade_class(small, dask=cluster.scheduler_address, sandbox="none")
+        crew = Crew(dask=cluster.scheduler_address)
+        result = grade_class(small, crew, sandbox="none")
     assert sorted(result.graded) == list(STUDENTS)
     assert state(small) == undisturbed

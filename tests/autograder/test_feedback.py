@@ -16,12 +16,14 @@ from nbgrader.api import Gradebook
 from autograder.assignment import Assignment
 from autograder.classrun import grade_class
 from autograder.course import COURSE_ID, CourseError
+from autograder.crew import Crew
 from autograder.release import nbgrader_api, succeed
 from autograder.report import pages
 from autograder.report.feedback import attach
 from autograder.report.page import MAX_SHOWN, Mark, Marks, page_html
 from autograder.report.pages import make_page, page_path, write_pages
 from autograder.report.safe import MAX_TEXT, harmless, markdown_html, output_html
+from autograder.report.solutions import solutions
 from autograder.sample import as_colab, mistaken, solve
 from autograder.verdict import AspectResult, Verdict
 
@@ -382,7 +384,8 @@ def assignment(new_course, hand_in, right):
     hand_in(assignment, "hostile", as_colab(solve(assignment, right | {WRITTEN: HOSTILE})))
     hand_in(assignment, "mistaken", solve(assignment, right | mistaken(assignment)[0]))
     hand_in(assignment, "blank", solve(assignment, {}))
-    grade_class(assignment, jobs=1)
+    with Crew(jobs=1) as crew:
+        grade_class(assignment, crew)
     return assignment
 
 
@@ -431,6 +434,41 @@ def test_nbgraders_own_path_writes_the_same_bytes(written, command):
     assert contents(written) == ours
     command(written.course, "nbgrader", "generate_feedback", NAME, "--force")
     assert contents(written) == ours
+
+
+class TestSolutions:
+    """They are shown when the instructor says so, by our command and by nbgrader's, and not before."""
+
+    @pytest.fixture
+    def shown(self, written):
+        write_pages(written, 1, lambda: None, with_solutions=True)
+        yield written
+        write_pages(written, 1, lambda: None)
+
+    def test_each_question_has_its_solution(self, shown):
+        found = solutions(shown.paper)
+        assert found.keys() == {*shown.checks, WRITTEN}
+        for student in STUDENTS:
+            page = page_path(shown, student).read_text()
+            assert page.count("<summary>A solution</summary>") == len(found)
+            assert "math.sqrt gives a Python float" in words(page)
+            assert "Location-aware. Content alone" in words(page)
+
+    def test_they_hold_neither_marks_of_the_source_nor_the_mark_scheme(self, shown):
+        found = solutions(shown.paper).values()
+        assert not [s.text for s in found if "### " in s.text or "Mark scheme" in s.text]
+        assert all(s.text.startswith(("def ", "class ")) for s in found if s.is_code)
+
+    def test_nobody_sees_one_unless_it_is_asked_for(self, written):
+        write_pages(written, 1, lambda: None)
+        for student in STUDENTS:
+            assert "A solution" not in page_path(written, student).read_text()
+
+    def test_nbgraders_own_path_shows_the_same(self, shown, command):
+        ours = contents(shown)
+        told = "--FeedbackExporter.with_solutions=True"
+        command(shown.course, "nbgrader", "generate_feedback", NAME, "--force", told)
+        assert contents(shown) == ours
 
 
 class TestWhichPagesAreWritten:
@@ -506,6 +544,6 @@ def test_nothing_graded_is_one_sentence(assignment, new_course):
 def test_the_page_is_a_function_of_the_file_and_the_marks(written):
     path = written.course.step("autograded") / "hostile" / NAME / "scores.ipynb"
     marks = pages.class_marks(written.course, NAME, "scores")["hostile"]
-    assert make_page(path.read_bytes(), marks) == make_page(path.read_bytes(), marks)
+    assert make_page(path.read_bytes(), marks, {}) == make_page(path.read_bytes(), marks, {})
     assert isinstance(nbformat.v4.reads(path.read_text()), NotebookNode)
     assert base64.b64decode(DOT).startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ import pytest
 
 from autograder.assignment import Assignment
 from autograder.classrun import ClassResult, grade_class, records
+from autograder.crew import Crew
 from autograder.report.classreport import student_rows, write_report
 from autograder.report.pages import page_path, write_pages
 from autograder.sample import (
@@ -79,7 +80,8 @@ def mangled(assignment, hand_in, right):
 @pytest.fixture(scope="module")
 def graded(assignment, damaged, mangled) -> ClassResult:
     write_class(assignment)
-    result = grade_class(assignment, jobs=2)
+    with Crew(jobs=2) as crew:
+        result = grade_class(assignment, crew)
     write_pages(assignment, jobs=2, progress=lambda: None)
     return result
 
@@ -176,7 +178,7 @@ def test_the_report_says_what_the_class_did_not_understand(assignment, graded):
 
 
 def test_a_second_run_does_nothing_again(assignment, graded):
-    again = grade_class(assignment, jobs=2)
+    again = grade_class(assignment, Crew())
     assert again.graded == []
     assert sorted(again.unchanged) == sorted(graded.graded)
     assert write_pages(assignment, jobs=2, progress=lambda: None) == 0
@@ -185,21 +187,24 @@ def test_a_second_run_does_nothing_again(assignment, graded):
 def test_a_damaged_record_is_made_anew(assignment, graded):
     path = assignment.course.record(assignment.name, "blank", assignment.notebook)
     path.write_text('{"fingerprint": "of an older grader"}')
-    again = grade_class(assignment, jobs=1)
+    with Crew(jobs=1) as crew:
+        again = grade_class(assignment, crew)
     assert again.graded == ["blank"]
     assert "blank" in records(assignment)
 
 
 def test_one_changed_hand_in_is_the_only_one_graded_again(assignment, graded, hand_in, right):
     hand_in(assignment, "half-way-01", solve(assignment, right))
-    again = grade_class(assignment, jobs=1)
+    with Crew(jobs=1) as crew:
+        again = grade_class(assignment, crew)
     assert again.graded == ["half-way-01"]
 
 
 def test_a_changed_written_answer_is_taken_in(assignment, graded, hand_in, right):
     notebook = solve(assignment, right | {"choose_a_score": "The second answer."})
     hand_in(assignment, "right-matmul", notebook)
-    again = grade_class(assignment, jobs=1)
+    with Crew(jobs=1) as crew:
+        again = grade_class(assignment, crew)
     assert again.graded == ["right-matmul"]
     graded_notebook = assignment.course.step("autograded") / "right-matmul/02-scores/scores.ipynb"
     assert "The second answer." in graded_notebook.read_text()

@@ -1,83 +1,97 @@
-"""What the grader decides: on the bank, on damaged hand-ins, on hostile notebooks. All through the command."""
+"""What the grader decides: on the bank of programs, on damaged hand-ins, on hostile notebooks."""
 
+import io
 import json
-from collections.abc import Iterator
+import os
+import warnings
+from collections import Counter
+from contextlib import redirect_stdout
 from typing import Any
 
-import nbformat
+from joblib import Parallel, delayed
 
-from autograder.assignment import Assignment
 from autograder.classrun import problems, records
 from autograder.record import Record
-from autograder.sample import bank, bank_programs, mistaken, solve
+from tests.assignments import programs
 
 from . import classes
 from .classes import NAME, folder, new_course
 from .damage import DAMAGES
 from .figures import Absent, Measured
 
-
-def graded(class_: dict[str, str]) -> dict[str, Record]:
-    """The records of a class, made by `autograder grade`."""
-    with folder() as root:
-        course = new_course(root, class_)
-        classes.grade(course)
-        return records(classes.assignment(course))
+STUDENTS = 20  # each draws inputs of their own
 
 
 def bank_rows() -> dict[str, Measured]:
-    """The bank handed in: each right style, each wrong file, and students who hold every misconception once."""
-    assignment = classes.repository()
-    verdicts = {
-        (student, question): verdict
-        for student, record in graded(bank_class(assignment)).items()
-        for question, verdict in record.verdicts.items()
-    }
-    full = {key: verdict.score == verdict.points for key, verdict in verdicts.items()}
-    right = [full[key] for key in full if key[0].startswith("right-")]
-    wrong = [full[student, question] for student, question in wrong_programs(assignment)]
-    named = [
-        verdicts[f"mistaken-{number}", question].misconception == known.name
-        and not full[f"mistaken-{number}", question]
-        for question, number, known in misconceptions(assignment)
+    """Every misconception, right program and wrong program of every assignment, on the inputs of many students."""
+    asked = [
+        (name, question) for name in programs.ASSIGNMENTS for question in programs.questions(name)
     ]
+    jobs = int(os.environ.get("N_JOBS", "2"))
+    found = Parallel(n_jobs=jobs)(delayed(tried)(*pair, range(STUDENTS)) for pair in asked)
+    parts: dict[str, Counter[str]] = {name: Counter() for name in programs.ASSIGNMENTS}
+    for (name, _), counts in zip(asked, found, strict=True):
+        parts[name].update(counts)  # unlike +, it keeps what is 0
+    total: Counter[str] = Counter()
+    for counts in parts.values():
+        total.update(counts)
+    named, verdicts = total["named"], total["misconceptions tried"]
+    full = total["right tried"] - total["right losing points"]
     return {
-        "bank-named": share(named),
-        "bank-right": share(right),
-        "bank-wrong": share(wrong),
+        "bank-named": share(named, verdicts, total["misconceptions"], parts),
+        "bank-right": share(full, total["right tried"], total["right programs"]),
+        "bank-wrong": share(
+            total["wrong at full marks"], total["wrong tried"], total["wrong programs"]
+        ),
     }
 
 
-def share(found: list[bool]) -> Measured:
-    """The share that is true."""
-    return Measured(sum(found) / len(found), None, f"{sum(found)} of {len(found)}")
+def share(
+    found: int, verdicts: int, tried: int, parts: dict[str, Counter[str]] | None = None
+) -> Measured:
+    """A share of the verdicts on the programs tried; the counts of each assignment may go with it."""
+    note = (
+        f"{found:,} of {verdicts:,}: {tried} programs of {len(programs.ASSIGNMENTS)} assignments, "
+        f"{STUDENTS} students"
+    )
+    kept = parts and {name: dict(counts) for name, counts in parts.items()}
+    return Measured(found / verdicts, None, note, kept)
 
 
-def bank_class(assignment: Assignment) -> dict[str, str]:
-    """Hand-ins made of the bank's programs."""
-    files = sorted(bank(assignment).glob("*/*.py"))
-    class_ = {f"{f.parent.name}-{f.stem}": bank_programs(assignment, f) for f in files}
-    class_ |= {f"mistaken-{n}": programs for n, programs in enumerate(mistaken(assignment))}
-    return {
-        student: nbformat.writes(solve(assignment, programs))
-        for student, programs in class_.items()
-    }
-
-
-def wrong_programs(assignment: Assignment) -> list[tuple[str, str]]:
-    """Student and question of every wrong program of the bank."""
-    return [
-        (f"wrong-{path.stem}", question)
-        for path in sorted(bank(assignment).glob("wrong/*.py"))
-        for question in bank_programs(assignment, path)
-    ]
-
-
-def misconceptions(assignment: Assignment) -> Iterator[tuple]:
-    """Question, number and misconception, as `sample.mistaken` puts them into students."""
-    for question in assignment.questions.values():
-        for number, known in enumerate(question.misconceptions):
-            yield question.name, number, known
+def tried(name: str, question: str, seeds: range) -> Counter[str]:
+    """What a question's programs are, and what verdicts they get; the page shows these counts."""
+    mistakes = [mistake for asked, mistake in programs.misconceptions(name) if asked == question]
+    right = programs.files(name, "right")
+    wrong = [file for file, asked in programs.wrong_programs(name) if asked == question]
+    found = Counter(
+        {
+            "questions": 1,
+            "misconceptions": len(mistakes),
+            "misconceptions tried": len(mistakes) * len(seeds),
+            "named": 0,
+            "wrong programs": len(wrong),
+            "wrong tried": len(wrong) * len(seeds),
+            "wrong at full marks": 0,
+            "right programs": len(right),
+            "right tried": len(right) * len(seeds),
+            "right losing points": 0,
+        }
+    )
+    with programs.confined(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", RuntimeWarning)  # to overflow is what some are wrong for
+        for seed in seeds:
+            for mistake in mistakes:
+                answer = programs.misconception(name, question, mistake)
+                verdict = programs.verdict(answer, question, seed)
+                known = verdict.misconception == mistake and verdict.score < verdict.points
+                found["named"] += known
+            for file in right:
+                verdict = programs.verdict(programs.banked(name, "right", file), question, seed)
+                found["right losing points"] += verdict.score < verdict.points
+            for file in wrong:
+                verdict = programs.verdict(programs.banked(name, "wrong", file), question, seed)
+                found["wrong at full marks"] += verdict.score == verdict.points
+    return found
 
 
 def attacks() -> dict[str, Measured]:

@@ -27,11 +27,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a benchmark found; `spread` is the lowest and the highest of its repeats."""
+    """What a benchmark found; `spread` is the lowest and the highest of its repeats, `parts` what it is made of."""
 
     value: float
     spread: tuple[float, float] | None = None
     note: str = ""
+    parts: dict[str, dict[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Row:
     command: str
     spread: tuple[float, float] | None = None
     note: str = ""
+    parts: dict[str, dict[str, int]] | None = None
 
     @property
     def met(self) -> bool | None:
@@ -99,7 +101,7 @@ FIGURES = {
             "lower",
             0.02,
         ),
-        Figure("bank-named", "misconceptions that are named", "share", "higher", 1),
+        Figure("bank-named", "misconceptions that cost points and are named", "share", "higher", 1),
         Figure("bank-right", "right programs at full marks", "share", "higher", 1),
         Figure("bank-wrong", "wrong programs at full marks", "share", "lower", 0),
         Figure(
@@ -169,6 +171,7 @@ def row(name: str, measured: Measured) -> Row:
         f"make bench ONLY={name}",
         measured.spread,
         measured.note,
+        measured.parts,
     )
 
 
@@ -188,7 +191,11 @@ def to_text(rows: Iterable[Row]) -> str:
     """Rows as JSON text, in the order of FIGURES."""
     order = list(FIGURES)
     rows = sorted(rows, key=lambda row: order.index(row.name) if row.name in order else len(order))
-    return json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    kept = [asdict(row) for row in rows]
+    for data in kept:
+        if data["parts"] is None:
+            del data["parts"]
+    return json.dumps(kept, indent=1) + "\n"
 
 
 def write(row: Row, path: Path = ROWS) -> None:

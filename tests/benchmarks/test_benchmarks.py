@@ -197,6 +197,71 @@ def test_every_damage_is_one():
     assert len(made) >= 20
 
 
+COUNTS = {
+    "questions": 1,
+    "misconceptions": 2,
+    "misconceptions tried": 40,
+    "named": 39,
+    "wrong programs": 3,
+    "wrong tried": 60,
+    "wrong at full marks": 1,
+    "right programs": 5,
+    "right tried": 100,
+    "right losing points": 0,
+}
+
+
+def test_the_page_shows_the_bank_of_every_assignment(tmp_path):
+    measured = Measured(39 / 40, None, "", {"01-first": COUNTS, "02-second": COUNTS})
+    write(row("bank-named", measured), tmp_path / "bench.json")
+    text = page.render(read(tmp_path / "bench.json"))
+    for name in ("01-first", "02-second"):
+        assert f"| {name} | 1 | 2 | 39 of 40 | 3 | 1 of 60 | 5 | 0 of 100 |" in text
+    assert page.render(page.rows_of(text)) == text
+
+
+@pytest.fixture
+def one_question(monkeypatch):
+    """The bank's figures on one question and two students, in this process."""
+    monkeypatch.setattr(bank.programs, "ASSIGNMENTS", ["02-scores"])
+    question = bank.programs.questions("02-scores")["scaled_dot_scores"]
+    monkeypatch.setattr(bank.programs, "questions", lambda _: {question.name: question})
+    monkeypatch.setattr(bank, "STUDENTS", 2)
+    monkeypatch.setenv("N_JOBS", "1")
+
+
+def test_the_bank_is_counted(one_question):
+    found = bank.bank_rows()
+    assert [found[f"bank-{n}"].value for n in ("named", "right", "wrong")] == [1, 1, 0]
+    [counts] = found["bank-named"].parts.values()
+    assert counts.keys() == COUNTS.keys()
+    assert counts["misconceptions tried"] == 2 * counts["misconceptions"] >= 8
+    assert found["bank-right"].note.endswith("of 1 assignments, 2 students")
+
+
+def test_the_bank_counts_what_is_not_as_it_should_be(one_question, monkeypatch):
+    def exchanged(name, kind, file):
+        return banked(name, *{"right": ("wrong", "in_place"), "wrong": ("right", "loops")}[kind])
+
+    banked = bank.programs.banked
+    monkeypatch.setattr(bank.programs, "banked", exchanged)
+    monkeypatch.setattr(
+        bank.programs, "misconception", lambda name, *_: banked(name, "right", "loops")
+    )
+    found = bank.bank_rows()
+    assert [found[f"bank-{n}"].value for n in ("named", "right", "wrong")] == [0, 0, 1]
+
+
+def test_figures_can_be_named_by_what_they_begin_with(kept, monkeypatch):
+    found = {name: Measured(1.0) for name in FIGURES}
+    named = {"bank-named", "bank-right", "bank-wrong"}
+    monkeypatch.setattr(
+        command, "BENCHMARKS", {lambda: found: tuple(named), lambda: {}: ("files",)}
+    )
+    assert command.main("bank") == 0
+    assert {r.name for r in read(kept)} == named
+
+
 # --- stock nbgrader gets the same tests --------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ def _additive_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many queries as keys", (2, 4, 6), (2, 4, 6), 8)
     yield case("batch and heads", (2, 3, 4, 6), (2, 3, 5, 7), 8)
     yield case("keys shared by all heads", (2, 3, 4, 6), (2, 1, 5, 7), 8)
+    yield case("each lacks an axis", (2, 1, 4, 6), (3, 5, 7), 8)
     yield case("float32", (2, 3, 6), (2, 5, 4), 8, kind="float32")
     yield case("non-contiguous", (2, 3, 6), (2, 5, 4), 8, strided=("queries", "keys", "W_q", "W_k"))
     large = case("large inputs", (2, 3, 6), (2, 5, 4), 8).arguments
@@ -44,6 +45,7 @@ def _additive_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 _ADDITIVE = ("small", "batch", "one query", "one key", "as many queries as keys")
+_LEADING = ("batch and heads", "keys shared by all heads", "each lacks an axis")
 
 additive_scores = Question(
     name="additive_scores",
@@ -52,7 +54,7 @@ additive_scores = Question(
     aspects=(
         Aspect("shape (..., n, m)", 0.5, shape(), _ADDITIVE),
         Aspect("values", 1.5, values(), _ADDITIVE),
-        Aspect("batch and heads", 0.5, values(), ("batch and heads", "keys shared by all heads")),
+        Aspect("batch and heads", 0.5, values(), _LEADING),
         Aspect("large inputs", 0.5, values(), ("large inputs",)),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect(
@@ -118,3 +120,28 @@ def axes_swapped_additive(queries, keys, W_q, W_k, b, w):
 )
 def paired_by_position(queries, keys, W_q, W_k, b, w):
     return np.tanh(queries @ W_q + keys @ W_k + b) @ w
+
+
+@additive_scores.misconception(
+    "You multiply by w before the tanh, so there is one tanh for each score and none for each hidden feature. "
+    "Take the tanh of all d_h features first; w weighs and adds them up."
+)
+def w_inside_tanh(queries, keys, W_q, W_k, b, w):
+    return np.tanh(((queries @ W_q)[..., :, None, :] + (keys @ W_k)[..., None, :, :] + b) @ w)
+
+
+@additive_scores.misconception(
+    "You add up the hidden features without w. It says how much each feature counts, and with which sign: the "
+    "score is their dot product with w."
+)
+def w_forgotten(queries, keys, W_q, W_k, b, w):
+    hidden = np.tanh((queries @ W_q)[..., :, None, :] + (keys @ W_k)[..., None, :, :] + b)
+    return hidden.sum(axis=-1)
+
+
+@additive_scores.misconception(
+    "You multiply the projected query by the projected key inside the tanh. There the additive score adds them, "
+    "hence its name: the product belongs to the dot-product scores."
+)
+def multiplied_for_added(queries, keys, W_q, W_k, b, w):
+    return np.tanh((queries @ W_q)[..., :, None, :] * (keys @ W_k)[..., None, :, :] + b) @ w

@@ -136,3 +136,13 @@ def results_exchanged(queries, keys, upstream):
     d_queries = upstream @ keys / keys.shape[-1] ** 0.5
     d_keys = np.swapaxes(upstream, -1, -2) @ queries / keys.shape[-1] ** 0.5
     return d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim))), d_queries
+
+
+@scaled_dot_backward.misconception(
+    "You divide by d_k: the scaling is there twice. The gradient by the scores comes in as `upstream`; from there "
+    "the chain rule meets the factor 1 / √d_k once."
+)
+def scaled_twice(queries, keys, upstream):
+    d_queries = upstream @ keys / keys.shape[-1]
+    d_keys = np.swapaxes(upstream, -1, -2) @ queries / keys.shape[-1]
+    return d_queries, d_keys.sum(axis=tuple(range(d_keys.ndim - keys.ndim)))

@@ -7,8 +7,10 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal
-from autograder.judge import differs, shape, untouched, values
+from autograder.judge import differs, dtype, shape, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
+
+_PARAMETERS = ("w", "query_layer.weight", "key_layer.weight", "key_layer.bias")
 
 
 def _energy_cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -42,7 +44,7 @@ def _energy_cases(rng: np.random.Generator) -> Iterator[Case]:
         5,
         (6, 4, 8),
         upstream=normal(rng, 2, 3, 5, dtype="float32"),
-        gradient_of=(*both, "w"),
+        gradient_of=(*both, *_PARAMETERS),
     )
 
 
@@ -58,6 +60,11 @@ def _rows_sum_to_one(case: Case, expected: Reply, got: Reply) -> Fault | None:
     )
 
 
+def _every_parameter(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    faults = (values("gradients", name)(case, expected, got) for name in _PARAMETERS)
+    return next((fault for fault in faults if fault), None)
+
+
 _ENERGY = ("batch of one", "batch", "as many queries as keys", "wide queries")
 
 AdditiveEnergy = Question(
@@ -68,10 +75,11 @@ AdditiveEnergy = Question(
     aspects=(
         Aspect("one row of weights per query", 0.5, shape(), _ENERGY),
         Aspect("each row sums to 1 over the keys", 1, _rows_sum_to_one, _ENERGY),
-        Aspect("values", 1.5, values(), _ENERGY),
+        Aspect("values", 1.25, values(), _ENERGY),
+        Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("batch of one", "batch")),
         Aspect("gradient reaches the queries", 0.25, values("gradients", "queries"), ("gradient",)),
         Aspect("gradient reaches the keys", 0.25, values("gradients", "keys"), ("gradient",)),
-        Aspect("gradient reaches w", 0.25, values("gradients", "w"), ("gradient",)),
+        Aspect("gradient reaches every parameter", 0.25, _every_parameter, ("gradient",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.25,
@@ -147,10 +155,10 @@ class SoftmaxForgotten(torch.nn.Module):
 
 
 @AdditiveEnergy.misconception(
-    "Every query gets the weights of query 0: you repeat that row instead of computing one for each. Let "
+    "Every query gets the weights of the last one: the listing's `queries[:, -1]` is still there, only repeated. Let "
     "broadcasting pair all queries with all keys."
 )
-class FirstQueryForAll(torch.nn.Module):
+class LastQueryForAll(torch.nn.Module):
     def __init__(self, d_q, d_k, d_h):
         super().__init__()
         self.query_layer = torch.nn.Linear(d_q, d_h, bias=False)
@@ -158,6 +166,23 @@ class FirstQueryForAll(torch.nn.Module):
         self.w = torch.nn.Parameter(torch.ones(d_h))
 
     def forward(self, queries, keys):
-        sums = self.query_layer(queries[:, :1])[:, :, None] + self.key_layer(keys)[:, None]
+        sums = self.query_layer(queries[:, -1:])[:, :, None] + self.key_layer(keys)[:, None]
         weights = torch.softmax(torch.tanh(sums) @ self.w, dim=-1)
         return weights.expand(-1, queries.shape[1], -1)
+
+
+@AdditiveEnergy.misconception(
+    "You take the tanh of query and key one by one and add afterwards: the softmax cancels the query's part, and "
+    "every query gets the same weights. Add the projections first, then take one tanh."
+)
+class TanhOfEachPart(torch.nn.Module):
+    def __init__(self, d_q, d_k, d_h):
+        super().__init__()
+        self.query_layer = torch.nn.Linear(d_q, d_h, bias=False)
+        self.key_layer = torch.nn.Linear(d_k, d_h)
+        self.w = torch.nn.Parameter(torch.ones(d_h))
+
+    def forward(self, queries, keys):
+        query_part = torch.tanh(self.query_layer(queries))[:, :, None]
+        sums = query_part + torch.tanh(self.key_layer(keys))[:, None]
+        return torch.softmax(sums @ self.w, dim=-1)

@@ -124,3 +124,11 @@ def padded_on_one_side(previous_weights, filters):
     nothing = torch.zeros(batch, width - 1, dtype=previous_weights.dtype)
     padded = torch.cat([nothing, previous_weights], dim=1)
     return torch.conv1d(padded[:, None], filters[:, None]).transpose(1, 2)
+
+
+@location_features.misconception(
+    "You slide the filters over the weights without padding, so the ends are lost and the result is shorter than "
+    "the sequence. Put (width − 1) / 2 zeros on either side: one feature for every position."
+)
+def padding_forgotten(previous_weights, filters):
+    return torch.conv1d(previous_weights[:, None], filters[:, None]).transpose(1, 2)

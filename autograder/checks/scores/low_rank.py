@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
-from autograder.judge import shape, untouched, values
+from autograder.judge import dtype, shape, untouched, values
 from autograder.question import Aspect, Case, Question
 
 
@@ -35,6 +35,7 @@ def _low_rank_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("queries as wide as keys", (2, 3, 6), (2, 5, 6), 4)
     yield case("batch and heads", (2, 3, 4, 7), (2, 3, 6, 5), 2)
     yield case("keys shared by all heads", (2, 3, 4, 7), (2, 1, 6, 5), 2)
+    yield case("each lacks an axis", (2, 1, 4, 7), (3, 6, 5), 2)
     yield case("float32", (2, 3, 6), (2, 5, 4), 7, kind="float32")
     yield case("non-contiguous", (2, 3, 6), (2, 5, 4), 7, strided=("queries", "keys", "U", "V"))
     # U Vᵀ would take 12 GB here, and a sum over all four indices at once 10¹⁰ products.
@@ -42,6 +43,7 @@ def _low_rank_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 _LOW_RANK = ("small", "batch", "one query", "one key", "queries as wide as keys", "float32")
+_LEADING = ("batch and heads", "keys shared by all heads", "each lacks an axis")
 
 low_rank_bilinear_scores = Question(
     name="low_rank_bilinear_scores",
@@ -49,9 +51,10 @@ low_rank_bilinear_scores = Question(
     cases=_low_rank_cases,
     aspects=(
         Aspect("shape (..., n, m)", 0.5, shape(), _LOW_RANK),
-        Aspect("values", 1, values(), _LOW_RANK),
-        Aspect("batch and heads", 0.5, values(), ("batch and heads", "keys shared by all heads")),
+        Aspect("values", 0.75, values(), _LOW_RANK),
+        Aspect("batch and heads", 0.5, values(), _LEADING),
         Aspect("no d_q by d_k matrix", 0.5, values(), ("wide",)),
+        Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,
@@ -100,3 +103,11 @@ def sums_before_product(queries, keys, U, V):
 )
 def tanh_by_habit(queries, keys, U, V):
     return np.tanh(queries @ U) @ np.swapaxes(np.tanh(keys @ V), -1, -2)
+
+
+@low_rank_bilinear_scores.misconception(
+    "You divide by the root of the keys' width. That belongs to the scaled dot product of queries and keys; a "
+    "bilinear score learns its own scale in U and V."
+)
+def scaled_by_key_width(queries, keys, U, V):
+    return (queries @ U) @ np.swapaxes(keys @ V, -1, -2) / keys.shape[-1] ** 0.5

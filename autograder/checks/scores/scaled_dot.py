@@ -24,6 +24,7 @@ def _scaled_dot_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch and heads", normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 6, 5))
     yield case("keys shared by all heads", normal(rng, 2, 3, 4, 5), normal(rng, 2, 1, 6, 5))
     yield case("keys shared by batch and heads", normal(rng, 2, 3, 4, 5), normal(rng, 6, 5))
+    yield case("each lacks an axis", normal(rng, 2, 1, 4, 5), normal(rng, 3, 6, 5))
     yield case(
         "float32", normal(rng, 2, 3, 6, dtype="float32"), normal(rng, 2, 5, 6, dtype="float32")
     )
@@ -32,7 +33,12 @@ def _scaled_dot_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 _OWN_KEYS = ("small", "batch", "one query", "one key", "as many keys as features", "large scores")
-_LEADING = ("batch and heads", "keys shared by all heads", "keys shared by batch and heads")
+_LEADING = (
+    "batch and heads",
+    "keys shared by all heads",
+    "keys shared by batch and heads",
+    "each lacks an axis",
+)
 
 scaled_dot_scores = Question(
     name="scaled_dot_scores",
@@ -100,3 +106,13 @@ def softmax_applied(queries, keys):
 )
 def keys_not_transposed(queries, keys):
     return queries @ keys / queries.shape[-1] ** 0.5
+
+
+@scaled_dot_scores.misconception(
+    "You divide by the lengths of the vectors: that is the cosine of their angle, and a long key no longer "
+    "counts more than a short one. Divide by √d_k only."
+)
+def cosine_for_scaling(queries, keys):
+    queries = queries / np.linalg.norm(queries, axis=-1, keepdims=True)
+    keys = keys / np.linalg.norm(keys, axis=-1, keepdims=True)
+    return queries @ np.swapaxes(keys, -1, -2)

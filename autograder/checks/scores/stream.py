@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import differs, item, one_at_a_time, untouched
+from autograder.judge import differs, dtype, item, one_at_a_time, untouched
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
@@ -23,12 +23,13 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
             np.round(8 * rng.normal(size=(n, d_k))) / 8,
             np.round(8 * rng.normal(size=(sum(blocks), d_k))) / 8,
         )
-        # Query 0 scores every key below 0. Its best key opens the second block, its copy ends the stream.
+        # Query 0 scores every key below 0. Its best key opens the second block; its copies end that block,
+        # where it is long enough, and the stream.
         queries[0] = 0
         queries[0, 0] = 4
         keys[:, 0] = -1 - np.abs(keys[:, 0])
         keys[blocks[0], 0] = -0.5
-        keys[-1] = keys[blocks[0]]
+        keys[blocks[0] + blocks[1] - 1] = keys[-1] = keys[blocks[0]]
         parts = np.split(keys.astype(kind), np.cumsum(blocks)[:-1])
         names = ("queries", "key_blocks") if strided else ()
         arguments = {"queries": queries.astype(kind), "key_blocks": parts}
@@ -61,9 +62,10 @@ running_best_key = Question(
     title="The best key of a stream",
     cases=_running_best_cases,
     aspects=(
-        Aspect("best score of every query", 1.5, item(0, "The best score")),
+        Aspect("best score of every query", 1.25, item(0, "The best score")),
         Aspect("index of the best key in the whole stream", 1, _right_key),
         Aspect("the first of equal keys wins", 0.5, item(1, "The index of the best key")),
+        Aspect("the best scores keep the dtype", 0.25, dtype(0), ("float32", "small")),
         Aspect("one block at a time", 0.5, one_at_a_time("the scores"), ("long stream",)),
         Aspect(
             "arguments untouched, in any memory layout",

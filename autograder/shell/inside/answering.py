@@ -17,6 +17,8 @@ import torch
 from . import driver
 from .channel import Channel
 from .state import State
+from .trap import trapped
+from .wire import Bytes
 
 ENDED = "ended"
 
@@ -47,7 +49,7 @@ class Fork:
         self._questions = write_questions
 
     def ask(
-        self, question: bytes, calls: range, deadline: float, size: int, limits: dict[str, float]
+        self, question: Bytes, calls: range, deadline: float, size: int, limits: dict[str, float]
     ) -> tuple[list[bytes], str]:
         """The driver's replies to those calls, and why the one after them is missing, if it is: it has ended then."""
         replies: list[bytes] = []
@@ -95,8 +97,9 @@ def _answer(namespace: dict[str, Any], channel: Channel) -> None:
     while (first := channel.receive()) is not None:
         requests = channel.receive()[first:]
         state.draw_again()
-        for request in requests:
-            channel.send(driver.call(namespace, request))
+        with trapped(requests[0].get("forbidden", ()), namespace):
+            for request in requests:
+                channel.send(driver.call(namespace, request))
         channel.send(state.same())
 
 
@@ -113,7 +116,7 @@ class Answerer:
             self._fork.end()
         self._fork = None
 
-    def answer(self, question: bytes, calls: int) -> dict[str, Any]:
+    def answer(self, question: Bytes, calls: int) -> dict[str, Any]:
         """For each call its reply, as the fork sent it, or why there is none: `{"reply": …}` or `{"stopped": …}`.
 
         A call that ends the fork is answered for, and a new fork goes on with the next one; when the
@@ -138,7 +141,7 @@ class Answerer:
         return {"answers": answers}
 
     def _ask(
-        self, question: bytes, calls: range, deadline: float, left: int
+        self, question: Bytes, calls: range, deadline: float, left: int
     ) -> tuple[list[bytes], str]:
         try:
             fork = self._fork or Fork(self._namespace)

@@ -18,11 +18,12 @@ class Channel:
         """Send one message."""
         self.send_raw(wire.dumps(message))
 
-    def send_raw(self, raw: bytes) -> None:
+    def send_raw(self, raw: wire.Bytes) -> None:
         """Send one message that `wire.dumps` has made already."""
-        data = memoryview(struct.pack(">I", len(raw)) + raw)
-        while data:
-            data = data[os.write(self._write_to, data) :]
+        header, data = memoryview(struct.pack(">I", len(raw))), memoryview(raw)
+        while header or data:
+            sent = os.writev(self._write_to, [header, data])
+            header, data = header[sent:], data[max(0, sent - len(header)) :]
 
     def receive(self) -> Any:
         """The next message, None once the other side has closed."""
@@ -34,7 +35,7 @@ class Channel:
         with socket.socket(fileno=os.dup(self._read_from)) as connection:
             return socket.recv_fds(connection, 1, most)[1]
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int) -> bytes | bytearray:
         raw = bytearray(size)
         left = memoryview(raw)
         while left:
@@ -42,4 +43,4 @@ class Channel:
             if not count:
                 return b""
             left = left[count:]
-        return bytes(raw)
+        return raw

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import wire
 from .held import Held
-from .trap import watched
+from .trap import noting
 
 
 def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
     held = Held() if request.get("measured") else None
     for name in request.get("iterators", ()):
         arguments[name] = held.stream(arguments[name]) if held else iter(arguments[name])
-    with watched(request.get("forbidden", ()), namespace, called), held or nullcontext():
+    with noting(request.get("forbidden", ()), namespace, called), held or nullcontext():
         function = namespace[request["function"]]
         if request.get("construct") is not None:
             function = _construct(function, request)

@@ -1,4 +1,4 @@
-"""A trap on callables: while it is set, a call of one of them is noted, and then made.
+"""A trap on callables: while it is set, a call of one of them can be noted, and is then made.
 
 It is best effort, in a process that may be hostile: what it notes counts, its silence proves nothing.
 """
@@ -13,14 +13,32 @@ from typing import Any
 Place = tuple[dict[str, Any], str]  # a module's dictionary and a name in it
 
 
+_noted: set[str] | None = None  # where calls are noted now
+_set_on: tuple[Sequence[str], dict[str, Any]] | None = None  # the names, and the namespace
+
+
 @contextlib.contextmanager
-def watched(names: Sequence[str], namespace: dict[str, Any], noted: set[str]) -> Iterator[None]:
+def noting(names: Sequence[str], namespace: dict[str, Any], noted: set[str]) -> Iterator[None]:
+    """Add the names of those callables that are called before the block ends to `noted`; see `trapped`."""
+    global _noted
+    with trapped(names, namespace):
+        _noted = noted
+        try:
+            yield
+        finally:
+            _noted = None
+
+
+@contextlib.contextmanager
+def trapped(names: Sequence[str], namespace: dict[str, Any]) -> Iterator[None]:
     """Replace the named callables, where they live and under every other name, until the block ends.
 
-    Names are full ones, such as "torch.Tensor.backward"; those of packages that are not loaded are
-    passed over. The names of those called are added to `noted`.
+    Names are full ones, such as "torch.Tensor.backward"; those of packages that are not loaded are passed over.
+    It takes a while: around several blocks that are `noting` the same names it is done once for all.
     """
-    if not names:
+    global _set_on
+    is_set = _set_on is not None and _set_on[0] == names and _set_on[1] is namespace
+    if not names or is_set:
         yield
         return
     with contextlib.ExitStack() as undo:
@@ -30,7 +48,7 @@ def watched(names: Sequence[str], namespace: dict[str, Any], noted: set[str]) ->
             if isinstance(original := getattr(owner, last, None), type):
                 owner, last, original = original, "__init__", original.__init__
             if callable(original):
-                trap = _noting(original, name, noted)
+                trap = _noting(original, name)
                 if _replace(owner, last, trap, undo) and not inspect.isclass(owner):
                     traps[id(original)] = (original, trap)
         here = [(namespace, key) for key, value in namespace.items() if id(value) in traps]
@@ -39,7 +57,11 @@ def watched(names: Sequence[str], namespace: dict[str, Any], noted: set[str]) ->
             if trap:
                 space[key] = trap
                 undo.callback(space.__setitem__, key, original)
-        yield
+        _set_on = names, namespace
+        try:
+            yield
+        finally:
+            _set_on = None
 
 
 def _home(name: str) -> tuple[Any, str]:
@@ -51,9 +73,10 @@ def _home(name: str) -> tuple[Any, str]:
     return getattr(sys.modules.get(outer), inner, None), last
 
 
-def _noting(original: Callable[..., Any], name: str, noted: set[str]) -> Callable[..., Any]:
+def _noting(original: Callable[..., Any], name: str) -> Callable[..., Any]:
     def trap(*arguments: Any, **options: Any) -> Any:
-        noted.add(name)
+        if _noted is not None:
+            _noted.add(name)
         return original(*arguments, **options)
 
     return trap

@@ -32,6 +32,7 @@ DTYPES = frozenset(
 NAMES = {np.dtype(name): name for name in DTYPES}
 MAX_ARRAY_BYTES = 4_000_000
 MAX_AXES = 32
+Bytes = bytes | memoryview  # made here, or a part of a message that arrived
 
 
 class WireError(Exception):
@@ -99,7 +100,7 @@ def decode(tree: Any) -> Any:
 def _decode_array(content: Any) -> np.ndarray:
     try:
         dtype, shape, raw = content
-        if not isinstance(shape, list) or len(shape) > MAX_AXES or not isinstance(raw, bytes):
+        if not isinstance(shape, list) or len(shape) > MAX_AXES or not isinstance(raw, Bytes):
             raise WireError("an array has an unknown type or shape")
         if dtype not in DTYPES or not all(type(n) is int and 0 <= n < 2**40 for n in shape):
             raise WireError("an array has an unknown type or shape")
@@ -145,8 +146,8 @@ def dumps(tree: Any) -> bytes:
     return b"".join([text, b"\0", *chunks]) if chunks else text
 
 
-def loads(raw: bytes) -> Any:
-    """The tree of a message that may be hostile; every way to fail is a WireError."""
+def loads(raw: bytes | bytearray) -> Any:
+    """The tree of a message that may be hostile, with its bytes as views of it; every way to fail is a WireError."""
     size = raw.find(b"\0")  # no JSON holds a zero
     chunks = memoryview(raw)[size + 1 :]
     taken = 0
@@ -164,7 +165,7 @@ def loads(raw: bytes) -> Any:
         ):
             raise WireError("a message lacks the bytes that it tells of")
         taken = end
-        return bytes(chunks[begin:end])
+        return chunks[begin:end]
 
     try:
         return json.loads(raw if size < 0 else raw[:size], object_hook=None if size < 0 else fetch)

@@ -38,7 +38,7 @@ def scaled_dot_backward(queries, keys, upstream):
 
 
 def running_best_key(queries, key_blocks):
-    best = np.full(queries.shape[0], -np.inf)
+    best = np.full(queries.shape[0], -np.inf, dtype=queries.dtype)
     index = np.full(queries.shape[0], -1)
     start = 0
     for block in key_blocks:

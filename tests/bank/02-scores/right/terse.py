@@ -43,7 +43,7 @@ def running_best_key(x, blocks):
         s = np.column_stack([s.max(1), s.argmax(1) + t])
         r = s if r is None else np.where(s[:, :1] > r[:, :1], s, r)
         t += len(y)
-    return r[:, 0], r[:, 1].astype(int)
+    return r[:, 0].astype(x.dtype), r[:, 1].astype(int)
 
 
 class AdditiveEnergy(torch.nn.Module):

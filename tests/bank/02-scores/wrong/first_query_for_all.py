@@ -1,0 +1,16 @@
+"""Every query gets the weights of the first one."""
+
+import torch
+
+
+class AdditiveEnergy(torch.nn.Module):
+    def __init__(self, d_q, d_k, d_h):
+        super().__init__()
+        self.query_layer = torch.nn.Linear(d_q, d_h, bias=False)
+        self.key_layer = torch.nn.Linear(d_k, d_h)
+        self.w = torch.nn.Parameter(torch.ones(d_h))
+
+    def forward(self, queries, keys):
+        sums = self.query_layer(queries[:, :1])[:, :, None] + self.key_layer(keys)[:, None]
+        weights = torch.softmax(torch.tanh(sums) @ self.w, dim=-1)
+        return weights.repeat(1, queries.shape[1], 1)

@@ -1,0 +1,16 @@
+"""The values are right, but one layer is never trained."""
+
+import torch
+
+
+class AdditiveEnergy(torch.nn.Module):
+    def __init__(self, d_q, d_k, d_h):
+        super().__init__()
+        self.query_layer = torch.nn.Linear(d_q, d_h, bias=False)
+        self.key_layer = torch.nn.Linear(d_k, d_h)
+        self.w = torch.nn.Parameter(torch.ones(d_h))
+        self.query_layer.requires_grad_(False)
+
+    def forward(self, queries, keys):
+        sums = self.query_layer(queries)[:, :, None] + self.key_layer(keys)[:, None]
+        return torch.softmax(torch.tanh(sums) @ self.w, dim=-1)

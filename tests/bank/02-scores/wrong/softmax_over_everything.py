@@ -1,0 +1,16 @@
+"""One distribution over all pairs of an example: the weights of a query do not sum to 1."""
+
+import torch
+
+
+class AdditiveEnergy(torch.nn.Module):
+    def __init__(self, d_q, d_k, d_h):
+        super().__init__()
+        self.query_layer = torch.nn.Linear(d_q, d_h, bias=False)
+        self.key_layer = torch.nn.Linear(d_k, d_h)
+        self.w = torch.nn.Parameter(torch.ones(d_h))
+
+    def forward(self, queries, keys):
+        sums = self.query_layer(queries)[:, :, None] + self.key_layer(keys)[:, None]
+        scores = torch.tanh(sums) @ self.w
+        return torch.softmax(scores.flatten(1), dim=-1).view_as(scores)
