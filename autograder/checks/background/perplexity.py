@@ -48,10 +48,12 @@ def _perplexity_cases(rng: np.random.Generator) -> Iterator[Case]:
     logits[padding_of(anything)] = np.nan
     logits[0, -1] = 1e300
     yield anything
-    large = case("large logits", (5, 3), 6)
+    large = case("large logits", (7, 5), 6)
     # The softmax ignores a shift; exp overflows at one and gives only zeros at the other.
     large.arguments["logits"][0] += 2000
     large.arguments["logits"][1] -= 2000
+    # The probability of this token rounds to 0, its logarithm is a number all the same.
+    large.arguments["logits"][0, 3, large.arguments["targets"][0, 3]] -= 800
     yield large
     excluded = case("excluded tokens", (4, 2, 3), 8)
     came = np.eye(8, dtype=bool)[excluded.arguments["targets"]]

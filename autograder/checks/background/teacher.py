@@ -39,7 +39,7 @@ def _kinds(case: Case, expected: Reply, got: Reply) -> Fault | None:
         kinds, wanted = ("b", "bool") if part == 2 else ("iu", "whole numbers, such as int64")
         have = got["value"][part]
         if have.dtype.kind not in kinds:
-            return Fault(f"{name} have the right values in a wrong dtype.", wanted, str(have.dtype))
+            return Fault(f"{name} has the right values and a wrong dtype.", wanted, str(have.dtype))
     return None
 
 
