@@ -146,8 +146,8 @@ def gates_exchanged(inputs, lengths, W_ih, W_hh, b_ih, b_hh):
 
 
 @gru_last_states.misconception(
-    "Your update gate works the other way round. Here z is the share of the old state, as in PyTorch; the first "
-    "paper's text calls the other share z."
+    "Your update gate works the other way round. Here z is the share of the old state, as in PyTorch; some papers "
+    "call the share of the new one z (Chung et al., 2014)."
 )
 def update_inverted(inputs, lengths, W_ih, W_hh, b_ih, b_hh):
     h = np.zeros((len(inputs), W_hh.shape[1]), inputs.dtype)

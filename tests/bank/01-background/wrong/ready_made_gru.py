@@ -3,6 +3,7 @@
 import torch
 
 
+@torch.no_grad()
 def gru_last_states(inputs, lengths, W_ih, W_hh, b_ih, b_hh):
     x = torch.nan_to_num(torch.from_numpy(inputs))
     layer = torch.nn.GRU(x.shape[2], W_hh.shape[1], batch_first=True).to(x.dtype)
