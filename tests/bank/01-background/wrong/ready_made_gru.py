@@ -3,7 +3,6 @@
 import torch
 
 
-@torch.no_grad()
 def gru_last_states(inputs, lengths, W_ih, W_hh, b_ih, b_hh):
     x = torch.nan_to_num(torch.from_numpy(inputs))
     layer = torch.nn.GRU(x.shape[2], W_hh.shape[1], batch_first=True).to(x.dtype)
@@ -11,4 +10,4 @@ def gru_last_states(inputs, lengths, W_ih, W_hh, b_ih, b_hh):
     arrays = map(torch.from_numpy, (W_ih, W_hh, b_ih, b_hh))
     layer.load_state_dict(dict(zip(names, arrays, strict=True)))
     states = torch.cat([x.new_zeros(len(x), 1, W_hh.shape[1]), layer(x)[0]], dim=1)
-    return states[torch.arange(len(x)), torch.from_numpy(lengths)]
+    return states[torch.arange(len(x)), torch.from_numpy(lengths)].detach()
