@@ -111,8 +111,10 @@ def test_the_smallest_failing_example_shows_inputs_expected_and_got():
 
 
 def test_a_wrong_shape_is_told_before_values():
-    aspect = judge(lambda x: (2 * x)[None]).aspects[1]
-    assert (aspect.expected, aspect.got) == ("shape (2,)", "shape (1, 2)")
+    first, second, *_ = judge(lambda x: (2 * x)[None]).aspects
+    assert (first.expected, first.got) == ("shape (2,)", "shape (1, 2)")
+    assert second.sentence == "The result has another shape."
+    assert not second.expected, "one example is shown"
 
 
 def test_hostile_text_is_escaped_in_the_feedback():
