@@ -1,7 +1,7 @@
 """The checks of `beam_search`: the best outputs of a model that is a table of log-probabilities.
 
-All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal. No alpha is 1: scores of
-outputs of different lengths could then be equal but for rounding, and their order a matter of luck.
+All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal. No alpha is 1 but one:
+scores of outputs of different lengths could then be equal but for rounding, and their order a matter of luck.
 """
 
 from collections.abc import Iterator
@@ -32,24 +32,52 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     again = _table(rng, 5, 3, 0, ring_of_all=True)
     yield case("start token once more", 5, 4, 5, 0.75, start=3, end=0, table=again)
     yield case("long outputs", 6, 4, 9, 1.2)
-    # A wide beam: fewer outputs are possible than it could hold.
-    holes = _table(rng, 4, 0, 1)
+    # A wide beam: fewer outputs are possible than it could hold. It holds all that end with the same token. The best
+    # output is the first to end, and the others are wanted still.
+    holes = _table(rng, 5, 0, 1)
     holes[:, 0] = holes[2, 2:] = holes[3, 3] = -np.inf
-    yield case("impossible continuations", 4, 9, 5, 0.9, table=holes)
+    holes[0, 1:] = -1 / 8, *-rng.integers(16, 30, size=3) / 8
+    yield case("impossible continuations", 5, 20, 3, 0.9, table=holes)
     # Tokens 2 and 3 alternate at little cost: the likeliest output is still being written at the limit.
     chain = np.full((4, 4), -np.inf)
     chain[:, 1] = -rng.integers(8, 13, size=4) / 8
     chain[1, 1] = 0
     chain[[0, 2, 3], [2, 3, 2]] = -rng.integers(1, 3, size=3) / 8
     yield case("cut by the limit", 4, 3, 4, 0.7, table=chain)
-    # Tokens 2 to 4 cost the same everywhere: which of them are kept, and in which order, numbers decide.
+    # Tokens 2 to 4 cost the same everywhere: which of them are kept, and in which order, numbers decide. To begin
+    # with 2 costs more, what follows it less: the beam's order is not that of the ties to come.
     alike = _table(rng, 5, 0, 1)
     alike[0, 2:] = -rng.integers(2, 5) / 8
     alike[2:, 2:] = -rng.integers(7, 10) / 8
     alike[2:, 1] = -rng.integers(4, 6) / 8
+    alike[0, 2] -= 1 / 8
+    alike[2, 1:] += 1 / 8
+    alike[0, 1] = -4
     yield case("ties", 5, 4, 5, 0.6, table=alike)
+    # Only two outputs are possible, [2] and one of seven tokens that costs twice as much: lp(1) = 1, lp(7) = 2.
+    pair = np.full((8, 8), -np.inf)
+    pair[[0, 1, 3, 4, 5, 6], [1, 3, 4, 5, 6, 7]] = -1 / 8
+    pair[0, 2] = -rng.integers(7, 12) / 8
+    pair[7, 2] = 2 * pair[0, 2] + 6 / 8
+    pair[2, 2] = 0
+    yield case("ties of unequal lengths", 8, 2, 8, 1.0, end=2, table=pair)
+    yield case("ends that are not kept", 5, 2, 4, 0.9, table=_crowded(rng))
     yield case("float32", 6, 3, 6, 0.6, table=_table(rng, 6, 0, 1).astype("float32"))
     yield case("non-contiguous", 6, 3, 6, 0.9, strided=("log_probs",))
+
+
+def _crowded(rng: np.random.Generator) -> np.ndarray:
+    """A table that leads a beam of two to [3, 1] and [2, 3, 1], up to the words' numbers.
+
+    [1] is the third at the first step, so it is not kept, though it would rank second. [3, 1] takes a place at the
+    second step, so [2, 4] is not kept, though [2, 4, 1] would rank second.
+    """
+    after_words = [30, 10, 9, 6, 7], [30, 4, 8, 9, 7], [30, 1, 9, 9, 9]
+    costs = [[30, 7, 1, 2, 9], [30, 0, 30, 30, 30], *after_words]
+    words = [0, 1, *rng.permutation([2, 3, 4])]
+    table = np.empty((5, 5))
+    table[np.ix_(words, words)] = costs
+    return -table * rng.integers(1, 4) / 8
 
 
 def _table(
@@ -75,6 +103,7 @@ _PLAIN = (
     "end token in the middle",
     "start token once more",
     "long outputs",
+    "ends that are not kept",
     "float32",
 )
 
@@ -88,7 +117,7 @@ beam_search = Question(
         Aspect("scores normalised by length", 1.5, outputs.scores, _PLAIN),
         Aspect("impossible continuations", 0.5, outputs.every, ("impossible continuations",)),
         Aspect("unfinished at the limit", 0.5, outputs.every, ("cut by the limit",)),
-        Aspect("ties", 0.5, outputs.every, ("ties",)),
+        Aspect("ties", 0.5, outputs.every, ("ties", "ties of unequal lengths")),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,
