@@ -12,6 +12,26 @@ import numpy as np
 from autograder.checks.context import outputs
 from autograder.question import Aspect, Case, Question
 
+# The cost of each next token (column) after the last one (row), from 0, the start token, to 1, the end token. No two
+# outputs cost the same.
+X = np.inf
+# Fewer outputs are possible than a wide beam could hold, and some of its beginnings end with the same token. The best
+# output is the first to end, and the others are wanted still.
+HOLES = np.array(
+    [
+        [X, 1, 16, 17, 19],
+        [X, 0, 30, 30, 30],
+        [X, 10, X, X, X],
+        [X, 10, 16, X, 18],
+        [X, 10, 20, 22, 24],
+    ]
+)
+# A beam of two finds [3, 1] and [2, 3, 1]. At the first step [1] is the third, so it is not kept, though it would rank
+# second; at the second one [3, 1] takes a place, so [2, 4] is not kept, though [2, 4, 1] would rank second.
+CROWDED = np.array(
+    [[30, 7, 1, 2, 9], [30, 0, 30, 30, 30], [30, 10, 9, 6, 7], [30, 4, 8, 9, 7], [30, 1, 9, 9, 9]]
+)
+
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
     def case(name: str, tokens: int, width: int, limit: int, alpha: float, **more: Any) -> Case:
@@ -32,12 +52,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     again = _table(rng, 5, 3, 0, ring_of_all=True)
     yield case("start token once more", 5, 4, 5, 0.75, start=3, end=0, table=again)
     yield case("long outputs", 6, 4, 9, 1.2)
-    # A wide beam: fewer outputs are possible than it could hold. It holds all that end with the same token. The best
-    # output is the first to end, and the others are wanted still.
-    holes = _table(rng, 5, 0, 1)
-    holes[:, 0] = holes[2, 2:] = holes[3, 3] = -np.inf
-    holes[0, 1:] = -1 / 8, *-rng.integers(16, 30, size=3) / 8
-    yield case("impossible continuations", 5, 20, 3, 0.9, table=holes)
+    yield case("impossible continuations", 5, 20, 3, 0.9, table=_words_renumbered(rng, HOLES))
     # Tokens 2 and 3 alternate at little cost: the likeliest output is still being written at the limit.
     chain = np.full((4, 4), -np.inf)
     chain[:, 1] = -rng.integers(8, 13, size=4) / 8
@@ -61,21 +76,15 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     pair[7, 2] = 2 * pair[0, 2] + 6 / 8
     pair[2, 2] = 0
     yield case("ties of unequal lengths", 8, 2, 8, 1.0, end=2, table=pair)
-    yield case("ends that are not kept", 5, 2, 4, 0.9, table=_crowded(rng))
+    yield case("ends that are not kept", 5, 2, 4, 0.9, table=_words_renumbered(rng, CROWDED))
     yield case("float32", 6, 3, 6, 0.6, table=_table(rng, 6, 0, 1).astype("float32"))
     yield case("non-contiguous", 6, 3, 6, 0.9, strided=("log_probs",))
 
 
-def _crowded(rng: np.random.Generator) -> np.ndarray:
-    """A table that leads a beam of two to [3, 1] and [2, 3, 1], up to the words' numbers.
-
-    [1] is the third at the first step, so it is not kept, though it would rank second. [3, 1] takes a place at the
-    second step, so [2, 4] is not kept, though [2, 4, 1] would rank second.
-    """
-    after_words = [30, 10, 9, 6, 7], [30, 4, 8, 9, 7], [30, 1, 9, 9, 9]
-    costs = [[30, 7, 1, 2, 9], [30, 0, 30, 30, 30], *after_words]
+def _words_renumbered(rng: np.random.Generator, costs: np.ndarray) -> np.ndarray:
+    """The table of these costs, with the words 2 to 4 in another order and all costs multiplied."""
     words = [0, 1, *rng.permutation([2, 3, 4])]
-    table = np.empty((5, 5))
+    table = np.empty(costs.shape)
     table[np.ix_(words, words)] = costs
     return -table * rng.integers(1, 4) / 8
 
