@@ -8,6 +8,8 @@ DIFFERENTIATION = (
     "torch.autograd.grad",
     "torch.autograd.functional",
     "torch.autograd.forward_ad",
+    "torch.autograd.graph._engine_run_backward",
+    "torch.autograd.Variable._execution_engine.run_backward",
     *(
         f"torch.func.{name}"
         for name in (

@@ -65,7 +65,7 @@ tempered_softmax_backward = Question(
     cases=_cases,
     rules=(
         Forbidden(
-            names=DIFFERENTIATION,
+            names=(*DIFFERENTIATION, "torch._softmax_backward_data"),
             what="automatic differentiation",
             why="write the derivative as sums over the keys",
         ),
