@@ -1,5 +1,6 @@
 """Judges: what a checks module can ask of a reply. Each returns the fault it found, or None."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def differs(expected: Any, got: Any, what: str) -> Fault | None:
     """How `got` differs from `expected`: kind first, then shape, then values."""
     if expected is None or isinstance(expected, str | bool):
         same = type(expected) is type(got) and expected == got
-        return None if same else Fault(f"{what} is wrong.", repr(expected), _show(got))
+        return None if same else Fault(f"{what} is wrong.", Shown(expected), Shown(got))
     if isinstance(expected, list | tuple):
         if not isinstance(got, list | tuple) or len(got) != len(expected):
             return _kind_fault(expected, got, what)
@@ -193,7 +194,7 @@ def _value_fault(expected: np.ndarray, got: np.ndarray, what: str) -> Fault | No
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     where = f" first at index {first}" if first else ""
     sentence = f"{what} has the right shape {expected.shape}, but {wrong.sum()} of {wrong.size} values differ,{where}."
-    return Fault(sentence.replace(",.", "."), _show(expected), _show(got))
+    return Fault(sentence.replace(",.", "."), Shown(expected), Shown(got))
 
 
 def _kind_fault(expected: Any, got: Any, what: str) -> Fault:
@@ -222,15 +223,19 @@ def _kind(value: Any) -> str:
     return "None (is the return missing?)" if value is None else f"a {type(value).__name__}"
 
 
-def _show(value: Any) -> str:
-    """A value small enough to read: shapes first, at most a few rows."""
-    if not isinstance(value, np.ndarray):
-        return (
-            _kind(value)
-            if isinstance(value, Foreign | list | tuple) or value is None
-            else repr(value)[:200]
+@dataclass(frozen=True)
+class Shown:
+    """A value that can be put into words, small enough to read: shapes first, at most a few rows."""
+
+    value: Any
+
+    def __str__(self) -> str:
+        value = self.value
+        if isinstance(value, Foreign | list | tuple) or value is None:
+            return _kind(value)
+        if not isinstance(value, np.ndarray):
+            return repr(value)[:200]
+        text = np.array2string(
+            value, precision=4, suppress_small=True, threshold=60, edgeitems=3, max_line_width=72
         )
-    text = np.array2string(
-        value, precision=4, suppress_small=True, threshold=60, edgeitems=3, max_line_width=72
-    )
-    return f"shape {value.shape}\n{text}" if value.ndim else text
+        return f"shape {value.shape}\n{text}" if value.ndim else text

@@ -62,11 +62,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why an aspect was lost: one sentence, and what was got beside what was expected."""
+    """Why an aspect was lost: one sentence, and what was got beside what was expected, as `str` shows it."""
 
     sentence: str
-    expected: str = ""
-    got: str = ""
+    expected: Any = ""
+    got: Any = ""
 
 
 Judge = Callable[[Case, Reply, Reply], Fault | None]

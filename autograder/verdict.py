@@ -12,7 +12,10 @@ from autograder.question import Aspect, Case, Fault, Misconception, Question, Re
 
 @dataclass
 class AspectResult:
-    """One row of the feedback table. `case` and `inputs` belong to the first failing example."""
+    """One row of the feedback table. `case` names its first failing example.
+
+    The first row that fails shows that example: `inputs`, `expected` and `got`.
+    """
 
     title: str
     points: float
@@ -51,11 +54,13 @@ def decide(
     program: Program | None = None,
 ) -> Verdict:
     """Judge the replies `got` against the solution's, and the hand-in's code against the rules."""
-    rows = [_judge(aspect, cases, expected, got) for aspect in question.aspects]
-    shown = {case.name: show_inputs(case) for case in cases if case.name in {r.case for r in rows}}
-    for row in rows:
-        row.inputs = shown.get(row.case, "")
-    verdict = Verdict(question.name, question.title, question.points, 0.0, rows)
+    rows, faults = zip(*(_judge(a, cases, expected, got) for a in question.aspects), strict=True)
+    failing = next(((row, fault) for row, fault in zip(rows, faults, strict=True) if fault), None)
+    if failing:  # one example is shown, and putting arrays into words takes a while
+        row, fault = failing
+        row.inputs = next(show_inputs(case) for case in cases if case.name == row.case)
+        row.expected, row.got = str(fault.expected), str(fault.got)
+    verdict = Verdict(question.name, question.title, question.points, 0.0, list(rows))
     verdict.answered = not all(_is_unanswered(question, reply) for reply in got)
     values_lost = any(row.earned < row.points for row in rows)
     if values_lost and (found := diagnose(question, cases, expected, got)):
@@ -85,21 +90,17 @@ def _is_unanswered(question: Question, reply: Reply) -> bool:
 
 def _judge(
     aspect: Aspect, cases: list[Case], expected: list[Reply], got: list[Reply]
-) -> AspectResult:
+) -> tuple[AspectResult, Fault | None]:
+    """An aspect's row, and the first fault found."""
     for case, want, have in zip(cases, expected, got, strict=True):
         if aspect.cases and case.name not in aspect.cases:
             continue
         if fault := failure(have) or _safely(aspect, case, want, have):
+            sentence = fault.sentence
             return AspectResult(
-                aspect.title,
-                aspect.points,
-                0.0,
-                case.name,
-                sentence=fault.sentence,
-                expected=fault.expected,
-                got=fault.got,
-            )
-    return AspectResult(aspect.title, aspect.points, aspect.points)
+                aspect.title, aspect.points, 0.0, case.name, sentence=sentence
+            ), fault
+    return AspectResult(aspect.title, aspect.points, aspect.points), None
 
 
 def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | None:
@@ -162,7 +163,7 @@ def _both(one: Reply, other: Reply, part: str) -> list[tuple]:
 
 def show_inputs(case: Case) -> str:
     """The inputs of a failing example: every shape, and the values where they are few."""
-    lines = []
+    lines = [] if case.construct is None else [f"constructed with: {case.construct}"]
     for name, value in {**case.arguments, **case.state}.items():
         if isinstance(value, np.ndarray):
             lines.append(f"{name}: {value.dtype} {value.shape}")

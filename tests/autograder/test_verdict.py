@@ -9,7 +9,7 @@ from autograder.question import Aspect, Case, Question, seed_for
 from autograder.report import with_code
 from autograder.report.feedback import verdict_html, verdict_text
 from autograder.shell.inside.wire import Foreign
-from autograder.verdict import decide
+from autograder.verdict import decide, show_inputs
 
 
 def cases(rng):
@@ -111,8 +111,10 @@ def test_the_smallest_failing_example_shows_inputs_expected_and_got():
 
 
 def test_a_wrong_shape_is_told_before_values():
-    aspect = judge(lambda x: (2 * x)[None]).aspects[1]
-    assert (aspect.expected, aspect.got) == ("shape (2,)", "shape (1, 2)")
+    first, second, *_ = judge(lambda x: (2 * x)[None]).aspects
+    assert (first.expected, first.got) == ("shape (2,)", "shape (1, 2)")
+    assert second.sentence == "The result has another shape."
+    assert not second.expected, "one example is shown"
 
 
 def test_hostile_text_is_escaped_in_the_feedback():
@@ -158,3 +160,8 @@ def test_code_in_a_sentence_is_set_as_code_and_escaped_once():
 def test_a_coarser_dtype_buys_no_wider_tolerance():
     assert lost(judge(lambda x: (2 * x).astype(np.float32))) == []
     assert "values" in lost(judge(lambda x: (2.002 * x).astype(np.float16)))
+
+
+def test_the_example_of_a_module_says_what_it_was_constructed_with():
+    case = Case("small", {"x": np.zeros(1)}, construct=(2, 7), state={"w": np.ones(1)})
+    assert show_inputs(case).splitlines()[0] == "constructed with: (2, 7)"

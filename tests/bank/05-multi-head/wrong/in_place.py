@@ -1,0 +1,84 @@
+"""Right values, and an argument that is another one afterwards."""
+
+import numpy as np
+import torch
+
+
+def decoder_costs(vocab_size, d, layers, n):
+    layers[:, :2] *= layers[:, 2:3]
+    h, g, _, d_ff = layers.T
+    matrices = (2 * d * (h + g) + 3 * d * d_ff).sum()
+    parameters = vocab_size * d + matrices + (2 * len(layers) + 1) * d
+    return parameters, 2 * n * (matrices + vocab_size * d) + 4 * h.sum() * n * n, 4 * g.sum() * n
+
+
+def rotary_positions(x, positions, rotated, base):
+    half = rotated // 2
+    angles = positions[:, None, :, None] * float(base) ** (-2 * np.arange(half) / rotated)
+    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+    a, b = x[..., :half].copy(), x[..., half:rotated].copy()
+    x[..., :half], x[..., half:rotated] = a * cos - b * sin, a * sin + b * cos
+    return x
+
+
+def grouped_query_attention(queries, keys, values):
+    queries /= queries.dtype.type(queries.shape[-1] ** 0.5)
+    *leading, h, n, d_k = queries.shape
+    grouped = queries.reshape(*leading, keys.shape[-3], -1, n, d_k)
+    scores = grouped @ np.swapaxes(keys[..., None, :, :], -1, -2) / 1
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights = weights / weights.sum(-1, keepdims=True)
+    return (weights @ values[..., None, :, :]).reshape(*leading, h, n, -1)
+
+
+class PreNormBlock(torch.nn.Module):
+    def __init__(self, d_model, heads, d_ff):
+        super().__init__()
+        self.heads = heads
+        self.norm_1, self.norm_2 = torch.nn.LayerNorm(d_model), torch.nn.LayerNorm(d_model)
+        self.query, self.key, self.value, self.output = (
+            torch.nn.Linear(d_model, d_model) for _ in range(4)
+        )
+        self.expand, self.contract = torch.nn.Linear(d_model, d_ff), torch.nn.Linear(d_ff, d_model)
+
+    def forward(self, x, mask):
+        y = self.norm_1(x)
+        q, k, v = (
+            layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        scores = scores.masked_fill(~mask[:, None], -torch.inf)
+        context = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        x += self.output(context)
+        return x + self.contract(torch.relu(self.expand(self.norm_2(x))))
+
+
+def cached_attention(chunks, W_q, W_k, W_v, W_o, heads, window):
+    outputs, keys, values = [], None, None
+    for x in chunks:
+        x *= 2
+        x = x / 2
+        q, k, v = ((x @ W).reshape(*x.shape[:2], heads, -1).swapaxes(1, 2) for W in (W_q, W_k, W_v))
+        keys = k if keys is None else np.concatenate([keys, k], axis=2)
+        values = v if values is None else np.concatenate([values, v], axis=2)
+        n, m = q.shape[2], keys.shape[2]
+        behind = np.arange(m - n, m)[:, None] - np.arange(m)
+        scores = q @ keys.swapaxes(-1, -2) / q.shape[-1] ** 0.5
+        scores = np.where((behind >= 0) & (behind < window), scores, -np.inf)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights = weights / weights.sum(-1, keepdims=True)
+        context = (weights @ values).swapaxes(1, 2).reshape(*x.shape[:2], -1)
+        outputs.append(context @ W_o)
+        keys, values = keys[:, :, -window:], values[:, :, -window:]
+    return np.concatenate(outputs, axis=1)
+
+
+def unpack_heads(packed, heads, groups):
+    packed *= 2
+    *leading, n, width = packed.shape
+    parts = packed.reshape(
+        *leading, n, heads + 2 * groups, width // (heads + 2 * groups)
+    ) / packed.dtype.type(2)
+    q, k, v = np.split(np.swapaxes(parts, -3, -2), [heads, heads + groups], axis=-3)
+    return q, k, v
