@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
+from autograder.checks.forbid import DIFFERENTIATION
 from autograder.judge import dtype, item, shape, untouched
 from autograder.question import Aspect, Case, Fault, Question, Reply
 from autograder.rules import Forbidden
@@ -60,31 +61,13 @@ _GRADIENTS = ((1, "d_memory"), (0, "d_queries"), (2, "d_W"))
 _PLAIN = ("small", "batch", "one query", "queries as wide as the memory", "gaps in the memory")
 _EQUAL = "as many queries as positions"
 
-# What differentiates, not what merely belongs to it: `no_grad` and `vmap` stay allowed.
-_DIFFERENTIATION = (
-    "torch.Tensor.backward",
-    "torch.Tensor.grad_fn",
-    "torch.autograd.backward",
-    "torch.autograd.grad",
-    "torch.autograd.functional",
-    "torch.autograd.forward_ad",
-    "torch.func.grad",
-    "torch.func.grad_and_value",
-    "torch.func.hessian",
-    "torch.func.jacfwd",
-    "torch.func.jacrev",
-    "torch.func.jvp",
-    "torch.func.linearize",
-    "torch.func.vjp",
-)
-
 memory_backward = Question(
     name="memory_backward",
     title="The backward pass of a memory",
     cases=_cases,
     rules=(
         Forbidden(
-            names=_DIFFERENTIATION,
+            names=DIFFERENTIATION,
             what="automatic differentiation",
             why="write the derivative as matrix products",
         ),
