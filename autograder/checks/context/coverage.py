@@ -106,7 +106,7 @@ def last_weights_only(queries, keys, W_q, W_k, w_c, w):
 
 
 @coverage_attention.misconception(
-    "Your coverage is the mean of the earlier weights. A mean stays of size one however often a word was read: "
+    "Your coverage is the mean of the earlier weights. A mean never exceeds 1, however often a word was read: "
     "coverage is their sum, and grows."
 )
 def coverage_averaged(queries, keys, W_q, W_k, w_c, w):
