@@ -28,13 +28,21 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("one key head", (2, 3), 4, 1, 4)
     yield case("several key heads", (2, 5), 6, 3, 2)
     yield case("as many positions as heads", (3, 4), 4, 2, 5)
+    # An edge, where two mistakes are right: there is nothing to exchange, and the parts are equal.
+    yield case("one position, as many key heads", (2, 1), 3, 3, 4)
     yield case("batch of one", (1, 3), 4, 2, 5)
     yield case("two leading axes", (2, 3, 4), 6, 2, 5)
     yield case("float32", (2, 3), 4, 2, 5, kind="float32")
     yield case("non-contiguous", (2, 3), 4, 2, 7, strided=("packed",))
 
 
-_PLAIN = ("small", "one key head", "several key heads", "as many positions as heads")
+_PLAIN = (
+    "small",
+    "one key head",
+    "several key heads",
+    "as many positions as heads",
+    "one position, as many key heads",
+)
 
 unpack_heads = Question(
     name="unpack_heads",
