@@ -75,8 +75,6 @@ _PLAIN = (
     "batch",
     "one query",
     "as many groups as heads in each",
-    "as many key heads as query heads",
-    "one key head",
 )
 
 grouped_query_attention = Question(
@@ -103,7 +101,17 @@ grouped_query_attention = Question(
     aspects=(
         Aspect("shape (..., h, n, d_v)", 0.5, shape(), _PLAIN),
         Aspect("values", 1, values(), _PLAIN),
-        Aspect("any leading axes", 0.5, values(), ("no leading axis", "two leading axes")),
+        Aspect(
+            "any leading axes, any number of key heads",
+            0.5,
+            values(),
+            (
+                "no leading axis",
+                "two leading axes",
+                "as many key heads as query heads",
+                "one key head",
+            ),
+        ),
         Aspect("large scores", 0.5, values(), ("large scores",)),
         Aspect(
             "keys and values are not repeated",

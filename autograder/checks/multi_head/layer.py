@@ -95,6 +95,7 @@ multi_head_attention = Question(
                 "torch.nn.MultiheadAttention",
                 "torch.nn.functional.multi_head_attention_forward",
                 "torch.nn.functional.scaled_dot_product_attention",
+                "torch.ops.aten.scaled_dot_product_attention",
             ),
             what="PyTorch's own attention",
             why="write it from matrix products and a softmax",

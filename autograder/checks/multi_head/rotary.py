@@ -46,7 +46,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("non-contiguous", (2, 3, 5, 8), 6, 100.0, strided=("x", "positions"))
 
 
-_PLAIN = ("small", "batch", "one position", "one head", "all features turned")
+_PLAIN = ("small", "batch", "one position", "one head")
 _ALIKE = ("as many heads as examples", "as many heads as positions")
 
 rotary_positions = Question(
@@ -55,7 +55,8 @@ rotary_positions = Question(
     cases=_cases,
     aspects=(
         Aspect("shape of x", 0.5, shape(), _PLAIN),
-        Aspect("values", 1.5, values(), _PLAIN),
+        Aspect("values", 1, values(), _PLAIN),
+        Aspect("all features turned", 0.5, values(), ("all features turned",)),
         Aspect("every example has its own positions", 0.5, values(), _ALIKE),
         Aspect("far positions in float32", 0.5, values(), ("far positions",)),
         Aspect("the dtype of x is kept", 0.5, dtype(), ("float32", "batch")),

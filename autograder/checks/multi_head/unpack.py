@@ -41,7 +41,6 @@ _PLAIN = (
     "one key head",
     "several key heads",
     "as many positions as heads",
-    "one position, as many key heads",
 )
 
 unpack_heads = Question(
@@ -51,7 +50,12 @@ unpack_heads = Question(
     aspects=(
         Aspect("shapes", 0.5, shape(), _PLAIN),
         Aspect("values", 1, values(), _PLAIN),
-        Aspect("any leading axes", 0.5, values(), ("batch of one", "two leading axes")),
+        Aspect(
+            "any leading axes, one position",
+            0.5,
+            values(),
+            ("batch of one", "two leading axes", "one position, as many key heads"),
+        ),
         Aspect("the dtype of the argument is kept", 0.5, dtype(), ("float32", "one key head")),
         Aspect("argument untouched, in any memory layout", 0.5, untouched(), ("non-contiguous",)),
     ),

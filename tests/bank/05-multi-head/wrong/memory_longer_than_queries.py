@@ -3,9 +3,7 @@
 import torch
 
 
-def multi_head_attention(
-    queries, memory, W_q, W_k, W_v, W_o, heads, lengths, offset
-):  # memory must be long
+def multi_head_attention(queries, memory, W_q, W_k, W_v, W_o, heads, lengths, offset):
     q, k, v = (
         (x @ W).unflatten(-1, (heads, -1)).transpose(1, 2)
         for x, W in ((queries, W_q), (memory, W_k), (memory, W_v))
