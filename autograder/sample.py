@@ -106,6 +106,9 @@ def bank_programs(assignment: Assignment, path: Path) -> Programs:
 
 
 def _segment(text: str, node: ast.stmt) -> str:
+    """A statement's text, with its decorators."""
+    if decorators := getattr(node, "decorator_list", []):
+        return "\n".join(text.splitlines()[decorators[0].lineno - 1 : node.end_lineno])
     return ast.get_source_segment(text, node) or ""
 
 

@@ -163,7 +163,7 @@ def _both(one: Reply, other: Reply, part: str) -> list[tuple]:
 
 def show_inputs(case: Case) -> str:
     """The inputs of a failing example: every shape, and the values where they are few."""
-    lines = []
+    lines = [] if case.construct is None else [f"constructed with: {case.construct}"]
     for name, value in {**case.arguments, **case.state}.items():
         if isinstance(value, np.ndarray):
             lines.append(f"{name}: {value.dtype} {value.shape}")

@@ -14,6 +14,7 @@ from autograder.report.classreport import student_rows, write_report
 from autograder.report.pages import page_path, write_pages
 from autograder.sample import (
     ACCIDENTS_AND_TRICKS,
+    bank_programs,
     mistaken,
     put_first,
     sample_class,
@@ -217,3 +218,13 @@ def test_inputs_are_the_students_own(assignment, graded):
         if student in ("mistaken-01", "mistaken-02")
     }
     assert inputs["mistaken-01"] != inputs["mistaken-02"]
+
+
+def test_a_program_of_the_bank_takes_its_helpers_along_whole(assignment, tmp_path):
+    text = "from dataclasses import dataclass\n\n\n@dataclass\nclass Pair:\n    x: int\n\n\na = 1; b = 2\n"
+    function = "def scaled_dot_scores(queries, keys):\n    return Pair(1)"
+    (tmp_path / "own.py").write_text(f"{text}\n\n{function}\n")
+    [program] = bank_programs(assignment, tmp_path / "own.py").values()
+    assert "@dataclass\nclass Pair:\n    x: int" in program
+    assert program.count("a = 1") == program.count("b = 2") == 1
+    assert program.endswith(function)

@@ -9,7 +9,7 @@ from autograder.question import Aspect, Case, Question, seed_for
 from autograder.report import with_code
 from autograder.report.feedback import verdict_html, verdict_text
 from autograder.shell.inside.wire import Foreign
-from autograder.verdict import decide
+from autograder.verdict import decide, show_inputs
 
 
 def cases(rng):
@@ -160,3 +160,8 @@ def test_code_in_a_sentence_is_set_as_code_and_escaped_once():
 def test_a_coarser_dtype_buys_no_wider_tolerance():
     assert lost(judge(lambda x: (2 * x).astype(np.float32))) == []
     assert "values" in lost(judge(lambda x: (2.002 * x).astype(np.float16)))
+
+
+def test_the_example_of_a_module_says_what_it_was_constructed_with():
+    case = Case("small", {"x": np.zeros(1)}, construct=(2, 7), state={"w": np.ones(1)})
+    assert show_inputs(case).splitlines()[0] == "constructed with: (2, 7)"

@@ -1,0 +1,11 @@
+"""A small number is added to the probability, so that its logarithm exists; the surprise stops at 27.6."""
+
+import numpy as np
+
+
+def perplexity_and_bits(logits, targets, pad, characters):
+    z, x = logits[targets != pad], targets[targets != pad]
+    exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
+    p = (exponentials / exponentials.sum(axis=-1, keepdims=True))[np.arange(len(x)), x]
+    surprise = -np.log(p + 1e-12)
+    return np.exp(surprise.mean()), surprise.sum() / np.log(2) / characters[x].sum()

@@ -1,0 +1,28 @@
+"""Axes of length 1 are dropped."""
+
+import numpy as np
+import torch
+
+
+def gradients_by_path(states, W_h, weights, upstream):
+    direct = weights[:, :, None] * upstream[:, None]
+    total = direct.copy()
+    for t in range(states.shape[1] - 2, -1, -1):
+        total[:, t] += total[:, t + 1] * (1 - states[:, t + 1] ** 2) @ W_h.T
+    return direct.squeeze(), total.squeeze()
+
+
+def nearest_weights(queries, keys, mask, k):
+    allowed = mask[..., None, :]
+    squares = ((queries[..., :, None, :] - keys[..., None, :, :]) ** 2).sum(axis=-1)
+    squares = np.where(allowed, squares, np.inf)
+    near = (squares <= np.sort(squares, axis=-1)[..., k - 1 : k]) & allowed
+    weights = near / np.maximum(near.sum(axis=-1, keepdims=True), 1)
+    return weights.astype(queries.dtype).squeeze()
+
+
+def leave_one_out_loss(keys, values, log_bandwidths):
+    scaled = keys / log_bandwidths.exp()
+    scores = -(scaled[:, :, None] - scaled[:, None]).square().sum(-1) / 2
+    scores.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    return (scores.softmax(-1) @ values - values).square().mean(dim=(1, 2)).squeeze()
