@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -19,7 +18,6 @@ QUESTION = re.compile(
     r"(?P<stars>★{1,3}) · (?P<minutes>\d+) minutes · (?P<points>\d+) points?(?P<person> · graded by a person)?$",
     re.MULTILINE,
 )
-DIFFICULTY = ("easy", "middling", "hard")
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def details(assignment: Assignment) -> list[str]:
     """A table of one assignment's questions."""
     rows = [
         f"| {q.number} | {q.title}{' (written)' if q.by_a_person else ''} "
-        f"| {'★' * q.stars} {DIFFICULTY[q.stars - 1]} | {q.minutes} | {q.points} |"
+        f"| {'★' * q.stars} | {q.minutes} | {q.points} |"
         for q in assignment.questions
     ]
     return [
@@ -132,11 +130,9 @@ class Syllabus(SphinxDirective):
         link = "../" * self.env.docname.count("/")
         lines = overview(found, link)
         for assignment in found:
-            heading = f"**{assignment.name} · {assignment.title}** · {hours(assignment.minutes)}"
+            heading = f"## {assignment.name}: {assignment.title}"
             lines += ["", heading, "", *details(assignment)]
-        container = nodes.container()
-        self.state.nested_parse(StringList(lines), self.content_offset, container)
-        return container.children
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -66,13 +66,19 @@ ONLY = [
     ("overflows", "smoothed_cross_entropy", "large and very negative logits", 2.5),
     ("logarithm_of_nothing", "smoothed_cross_entropy", "large and very negative logits", 2.5),
     ("always_float32", "smoothed_cross_entropy", "the dtype of the logits is kept", 2.5),
+    ("one_maximum", "smoothed_cross_entropy", "large and very negative logits", 2.5),
+    ("another_shift", "smoothed_cross_entropy", "large and very negative logits", 2.5),
     ("overflows", "temperature_for", "high and low temperatures", 2.5),
+    ("one_maximum", "temperature_for", "high and low temperatures", 2.5),
+    ("absolute_error", "temperature_for", "high and low temperatures", 2.5),
     ("logarithm_of_nothing", "temperature_for", "hidden keys", 2.5),
     ("widened", "temperature_for", "the dtype of the scores is kept", 2.75),
     ("jacobian", "tempered_softmax_backward", "no (m, m) Jacobian", 3.5),
     ("logarithm_of_nothing", "tempered_softmax_backward", "hidden keys", 3.5),
     ("empty_rows", "tempered_softmax_backward", "hidden keys", 3.5),
-    ("overflows", "sink_softmax", "scores in the hundreds", 3.5),
+    ("maximum_with_hidden_keys", "sink_softmax", "scores in the hundreds", 3.5),
+    ("one_maximum", "sink_softmax", "scores in the hundreds", 3.5),
+    ("sink_overflows", "sink_softmax", "gradient by the sink", 3.75),
     ("widened", "sink_softmax", "the dtype of the scores is kept", 3.75),
     ("finite_minus_infinity", "sink_softmax", "no sink, and rows that see nothing", 3.25),
     ("logarithm_of_nothing", "straight_through_sample", "gradient by the temperature", 3.5),
@@ -80,6 +86,9 @@ ONLY = [
     ("whole_stream", "streamed_context", "one block at a time", 3.5),
     ("empty_rows", "streamed_context", "hidden keys and hidden blocks", 3.5),
     ("overflows", "streamed_context", "scores in the hundreds", 3.75),
+    ("one_maximum", "streamed_context", "scores in the hundreds", 3.75),
+    ("another_shift", "streamed_context", "scores in the hundreds", 3.75),
+    ("maximum_with_hidden_keys", "attention_weights", "a hidden key far ahead", 3.5),
     ("empty_rows", "attention_weights", "rows that see nothing", 3.5),
     ("finite_minus_infinity", "attention_weights", "rows that see nothing", 3.5),
 ]
@@ -148,10 +157,12 @@ def test_half_of_a_pair_earns_its_half() -> None:
     assert "context" in apart and "entropy" not in apart
 
 
-def test_automatic_differentiation_breaks_a_rule_and_is_no_wrong_answer(seeds: range) -> None:
+@pytest.mark.parametrize("file", ["differentiated", "backward_kernel", "through_the_engine"])
+def test_automatic_differentiation_breaks_a_rule_and_is_no_wrong_answer(
+    file: str, seeds: range
+) -> None:
     for seed in seeds:
-        answer = banked(NAME, "wrong", "differentiated")
-        result = verdict(answer, "tempered_softmax_backward", seed)
+        result = verdict(banked(NAME, "wrong", file), "tempered_softmax_backward", seed)
         assert result.score == 0
         assert not any(row.case for row in result.aspects), "the values are right"
         [sentence] = result.broken

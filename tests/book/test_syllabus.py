@@ -43,7 +43,7 @@ def test_sums_are_sums():
         "| [01](../exercises/01/one) | One | 2 | 1 h 20 min | 6 |",
         "| **all** | | **4** | **2 h 40 min** | **12** |",
     ]
-    assert details(one)[2] == "| 1 | A | ★ easy | 40 | 3 |"
+    assert details(one)[2] == "| 1 | A | ★ | 40 | 3 |"
 
 
 def test_a_notebook_without_questions_is_refused(tmp_path):

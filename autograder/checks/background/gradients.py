@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
-from autograder.checks.scores.backward import _DIFFERENTIATION as DIFFERENTIATION
+from autograder.checks.forbid import DIFFERENTIATION
 from autograder.judge import dtype, item, shape, untouched
 from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
+from autograder.checks.forbid import DIFFERENTIATION
 from autograder.judge import dtype, item, shape, untouched
 from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden
@@ -53,31 +54,13 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
 _PLAIN = ("small", "batch", "one query", "queries as wide as the memory", "gaps in the memory")
 _EQUAL = "as many queries as positions"
 
-# What differentiates, not what merely belongs to it: `no_grad` and `vmap` stay allowed.
-_DIFFERENTIATION = (
-    "torch.Tensor.backward",
-    "torch.Tensor.grad_fn",
-    "torch.autograd.backward",
-    "torch.autograd.grad",
-    "torch.autograd.functional",
-    "torch.autograd.forward_ad",
-    "torch.func.grad",
-    "torch.func.grad_and_value",
-    "torch.func.hessian",
-    "torch.func.jacfwd",
-    "torch.func.jacrev",
-    "torch.func.jvp",
-    "torch.func.linearize",
-    "torch.func.vjp",
-)
-
 memory_backward = Question(
     name="memory_backward",
     title="The backward pass of a memory",
     cases=_cases,
     rules=(
         Forbidden(
-            names=_DIFFERENTIATION,
+            names=DIFFERENTIATION,
             what="automatic differentiation",
             why="write the derivative as matrix products",
         ),

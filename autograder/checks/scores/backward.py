@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
+from autograder.checks.forbid import DIFFERENTIATION
 from autograder.judge import dtype, item, shape, untouched
 from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden
@@ -38,36 +39,13 @@ def _backward_cases(rng: np.random.Generator) -> Iterator[Case]:
 _BACKWARD = ("small", "batch", "one query", "one key", "as many queries as keys", "batch and heads")
 _SHARED = ("keys shared by the batch", "keys shared by batch and heads")
 
-# What differentiates, not what merely belongs to it: `no_grad` and `vmap` stay allowed.
-_DIFFERENTIATION = (
-    "torch.Tensor.backward",
-    "torch.Tensor.grad_fn",
-    "torch.autograd.backward",
-    "torch.autograd.grad",
-    "torch.autograd.functional",
-    "torch.autograd.forward_ad",
-    *(
-        f"torch.func.{name}"
-        for name in (
-            "grad",
-            "grad_and_value",
-            "hessian",
-            "jacfwd",
-            "jacrev",
-            "jvp",
-            "linearize",
-            "vjp",
-        )
-    ),
-)
-
 scaled_dot_backward = Question(
     name="scaled_dot_backward",
     title="The backward pass by hand",
     cases=_backward_cases,
     rules=(
         Forbidden(
-            names=_DIFFERENTIATION,
+            names=DIFFERENTIATION,
             what="automatic differentiation",
             why="write the derivative as matrix products",
         ),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
+from autograder.checks.forbid import DIFFERENTIATION
 from autograder.judge import dtype, item, shape, untouched, values
 from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden
@@ -58,36 +59,13 @@ def _temperature(rng: np.random.Generator, heads: int) -> np.ndarray:
 
 _BACKWARD = ("small", "batch", "no batch", "one query", "as many queries as keys")
 
-# What differentiates, not what merely belongs to it: `no_grad` and `vmap` stay allowed.
-_DIFFERENTIATION = (
-    "torch.Tensor.backward",
-    "torch.Tensor.grad_fn",
-    "torch.autograd.backward",
-    "torch.autograd.grad",
-    "torch.autograd.functional",
-    "torch.autograd.forward_ad",
-    *(
-        f"torch.func.{name}"
-        for name in (
-            "grad",
-            "grad_and_value",
-            "hessian",
-            "jacfwd",
-            "jacrev",
-            "jvp",
-            "linearize",
-            "vjp",
-        )
-    ),
-)
-
 tempered_softmax_backward = Question(
     name="tempered_softmax_backward",
     title="The backward pass with a learned temperature",
     cases=_cases,
     rules=(
         Forbidden(
-            names=_DIFFERENTIATION,
+            names=(*DIFFERENTIATION, "torch._softmax_backward_data"),
             what="automatic differentiation",
             why="write the derivative as sums over the keys",
         ),

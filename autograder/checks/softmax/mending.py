@@ -18,11 +18,11 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         kind: str = "float64",
         **options: Any,
     ) -> Case:
-        # Every other row lies so far above the rest that its exponentials overflow, and that the whole
-        # array's maximum leaves nothing of the rest.
+        # Every other row's exponentials overflow and the other rows' underflow, and of the lower rows the whole
+        # array's maximum leaves nothing.
         levels = np.arange(1, 1 + np.prod(size[:-1])).reshape(*size[:-1], 1) % 2
         scores = _small(rng) if name == "small" else normal(rng, *size)
-        scores = scores + (300 if kind == "float32" else 1200) * levels
+        scores = scores + (300 if kind == "float32" else 1200) * (2 * levels - 1)
         allowed = rng.random(mask or size) < 0.7
         hidden, first, second = rng.permutation(size[-1])[:3]
         allowed[..., hidden], allowed[..., [first, second]] = False, True
@@ -43,6 +43,10 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     empty = case("rows that see nothing", 2, 3, 5)
     empty.arguments["mask"][0, 1], empty.arguments["mask"][1, 0] = False, False
     yield empty
+    ahead = case("a hidden key far ahead", 2, 3, 5)
+    hidden = ~ahead.arguments["mask"].any(axis=(0, 1))
+    ahead.arguments["scores"][..., hidden] += 2000
+    yield ahead
     yield case("float32", 2, 2, 6, kind="float32")
     yield case("non-contiguous", 2, 3, 5, strided=("scores", "mask"))
 
@@ -96,12 +100,13 @@ attention_weights = Question(
     aspects=(
         Aspect("hidden keys weigh exactly nothing", 0.75, _hidden_weigh_nothing, _ORDINARY),
         Aspect("each row sums to 1 over the keys", 0.75, _rows_sum_to_one, _ORDINARY),
-        Aspect("values", 1.25, values(), _ORDINARY),
+        Aspect("values", 1, values(), _ORDINARY),
         Aspect("rows that see nothing", 0.5, values(), ("rows that see nothing",)),
+        Aspect("a hidden key far ahead", 0.5, values(), ("a hidden key far ahead",)),
         Aspect("the dtype of the scores is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
-            0.5,
+            0.25,
             untouched(),
             ("non-contiguous", "batch"),
         ),

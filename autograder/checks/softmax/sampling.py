@@ -23,6 +23,11 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         allowed = rng.random(mask or size) < 0.7
         read, tempting, hidden = rng.permutation(size[-1])[:3]
         allowed[..., [read, tempting]], allowed[..., hidden] = True, False
+        if size[-2] > 1:  # of the last query's keys none gets half of the weight
+            scores[..., -1, :] /= 20
+            noise[..., -1, :] /= 20
+            if allowed.ndim > 1:
+                allowed[..., -1, :] = True
         row = (0,) * (len(size) - 1)
         # The sums of the first query: 2 is read; 1.6, ahead before the noise, and 5.4, hidden, are not.
         scores[row], noise[row] = scores[row] / 4 - 1, noise[row] / 8

@@ -45,10 +45,12 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     empty = case("rows that see nothing", (2, 3, 4, 5), mask(2, 1, 4, 5))
     yield _emptied(empty)
 
-    # Exponentials overflow in head 1 and underflow in head 0, sinks and all.
+    # Exponentials overflow in head 1 and underflow in head 0, sinks and all. Query 0 has sink and scores alike,
+    # query 1 has the sink far ahead and query 2 far behind, and in all rows the hidden key 0 leads by far.
     large = case("float32, scores in the hundreds", (2, 2, 3, 5), mask(2, 1, 3, 5), "float32")
     level = np.array([-300, 300], dtype="float32")
-    large.arguments["scores"] += level[:, None, None]
+    large.arguments["scores"] += level[:, None, None] + np.array([[0], [-150], [150]], "float32")
+    large.arguments["scores"][..., 0] += 400
     large.arguments["sink"] += level
     yield large
 
@@ -57,6 +59,17 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     by = ("scores", "sink")
     upstream = normal(rng, 2, 3, 4, 5)
     yield case("gradient", (2, 3, 4, 5), mask(2, 1, 4, 5), upstream=upstream, gradient_of=by)
+    # In head 0 e to the power of sink − scores is more than float32 can hold; the weights are 0 all the same.
+    ahead = case(
+        "gradient, a sink far ahead",
+        (2, 3, 4, 5),
+        mask(2, 1, 4, 5),
+        "float32",
+        upstream=normal(rng, 2, 3, 4, 5, dtype="float32"),
+        gradient_of=("sink",),
+    )
+    ahead.arguments["sink"][0] += 150
+    yield ahead
     nothing = case(
         "gradient, rows that see nothing",
         (2, 3, 4, 5),
@@ -68,8 +81,9 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def _emptied(case: Case) -> Case:
-    """Query 1 sees no key, query 2 only keys with the score minus infinity; head 0 has no sink."""
+    """Query 1 may see no key, query 2 all, but their scores are minus infinity; head 0 has no sink."""
     case.arguments["mask"][:, :, 1] = False
+    case.arguments["mask"][:, :, 2] = True
     case.arguments["scores"][:, :, 2] = -np.inf
     case.arguments["sink"][0] = -np.inf
     return case
@@ -93,7 +107,12 @@ sink_softmax = Question(
         ),
         Aspect("scores in the hundreds", 0.5, values(), ("float32, scores in the hundreds",)),
         Aspect("gradient by the scores", 0.25, values("gradients", "scores"), ("gradient",)),
-        Aspect("gradient by the sink", 0.25, values("gradients", "sink"), ("gradient",)),
+        Aspect(
+            "gradient by the sink",
+            0.25,
+            values("gradients", "sink"),
+            ("gradient", "gradient, a sink far ahead"),
+        ),
         Aspect(
             "gradient by the scores where a row sees nothing",
             0.25,

@@ -22,8 +22,11 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("one example", normal(rng, 1, 5), 0.2)
     yield case("two classes", normal(rng, 3, 2), 0.1)
     yield case("batch and positions", normal(rng, 2, 4, 7), 0.1)
-    # Steps of about 10 between classes, far from 0: exponentials overflow, probabilities underflow.
-    yield case("large logits", 1000 + 400 * normal(rng, 3, 5), 0.1)
+    # Probabilities underflow, and exponentials overflow unless the row's maximum is what is subtracted: example 0
+    # begins with its smallest logit, and the mean of each row lies nearly a thousand below its maximum.
+    far = np.linspace(-900, 900, 5) + normal(rng, 3, 5)
+    far[1:] = rng.permuted(far[1:], axis=-1)
+    yield case("large logits", 1000 + far, 0.1)
     yield case("very negative logits", -1000 + normal(rng, 3, 5), 0.1)
     yield case("float32", normal(rng, 3, 6, dtype="float32"), 0.2)
     level = np.array([[300], [-300]], dtype="float32")

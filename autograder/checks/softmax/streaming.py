@@ -51,9 +51,9 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
 
     # In float64: a log-sum-exp of hundreds in float32 has lost four digits, and is right all the same.
     large = case("scores in the hundreds", (2,), 3, (3, 4, 2), 5)
-    level = np.array([[800.0], [-800.0], [0.0]])
-    for block in large.arguments["score_blocks"]:
-        block += level
+    for number, block in enumerate(large.arguments["score_blocks"]):
+        # For query 2 each block is worth nothing beside the next.
+        block += np.array([[900.0], [-900.0], [800.0 * (number - 1)]])
     yield large
     yield case("float32", (2,), 3, (2, 4, 3), 5, kind="float32")
     yield case("non-contiguous", (2,), 3, (2, 3, 4), 5, strided=_STREAMS)
@@ -123,6 +123,25 @@ def context_not_rescaled(score_blocks, value_blocks):
         largest = new
     total = np.where(total == 0, 1, total)
     return context / total, (shift + np.log(total) - scored / total)[..., 0]
+
+
+@streamed_context.misconception(
+    "Your sum for the entropy holds s − M, and you re-base only its factor. When M grows, every difference in it "
+    "falls as well: add Z · (old M − new M) before you multiply."
+)
+def difference_not_rebased(score_blocks, value_blocks):
+    largest, total, context, scored = -np.inf, 0.0, 0.0, 0.0
+    for scores, vectors in zip(score_blocks, value_blocks, strict=True):
+        new = np.maximum(largest, scores.max(axis=-1, keepdims=True))
+        shift = np.where(new == -np.inf, 0, new)
+        rescale, exponentials = np.exp(largest - shift), np.exp(scores - shift)
+        total = rescale * total + exponentials.sum(axis=-1, keepdims=True)
+        context = rescale * context + exponentials @ vectors
+        differences = np.where(scores > -np.inf, scores - shift, 0)
+        scored = rescale * scored + (exponentials * differences).sum(axis=-1, keepdims=True)
+        largest = new
+    total = np.where(total == 0, 1, total)
+    return context / total, (np.log(total) - scored / total)[..., 0]
 
 
 @streamed_context.misconception(

@@ -10,7 +10,7 @@ import numpy as np
 
 from autograder.checks.draw import normal
 from autograder.judge import dtype, shape, untouched, values
-from autograder.question import Aspect, Case, Question
+from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -38,8 +38,10 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
             rng.uniform(1.2, 1.6, size[:-1]),
         )
         wanted = _effective_keys(scores / temperatures[..., None])
+        # Rows lie far apart: under one maximum for all of them some would underflow.
+        side = np.where(np.arange(np.prod(size[:-1])) % 2, -1, 1).reshape(*size[:-1], 1)
         arguments = {
-            "scores": (scale * scores + level).astype(kind),
+            "scores": (scale * scores + level * side).astype(kind),
             "effective_keys": wanted.astype(kind),
         }
         return Case(name, arguments, strided=strided)
@@ -62,6 +64,20 @@ def _effective_keys(scores: np.ndarray) -> np.ndarray:
     return np.exp(-(weights * np.log(np.where(weights > 0, weights, 1))).sum(axis=-1))
 
 
+def _nine_digits(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """Right, and to the digits that the statement asks for, however low the temperature is."""
+    if fault := values()(case, expected, got):
+        return fault
+    error = np.abs(np.asarray(got["value"]) / expected["value"] - 1).max()
+    if error <= 2e-9:
+        return None
+    return Fault(
+        "A temperature is not exact enough: the search stopped too early.",
+        "a relative error of at most 1e-9",
+        f"{error:.1e}",
+    )
+
+
 _ORDINARY = ("small", "batch", "one query", "batch and heads")
 
 temperature_for = Question(
@@ -75,7 +91,7 @@ temperature_for = Question(
         Aspect(
             "high and low temperatures",
             0.5,
-            values(),
+            _nine_digits,
             ("scores in the thousands", "low temperatures"),
         ),
         Aspect("the dtype of the scores is kept", 0.25, dtype(), ("float32", "batch")),
