@@ -516,6 +516,8 @@ def test_the_trap_notes_methods_classes_and_aliases_in_loaded_modules():
     assert trapped(inherited, "torch.Tensor.softmax") == ["torch.Tensor.softmax"]
     other_home = "def answer(x):\n    return torch._C._nn.scaled_dot_product_attention(x, x, x)"
     assert trapped(other_home, FUSED) == [FUSED]
+    looked_up = "def answer(x):\n    return getattr(torch._VF, 'mm')(x[0], x[0])"
+    assert trapped(looked_up, "torch._VF.mm") == ["torch._VF.mm"]
 
 
 def test_the_trap_is_silent_about_the_rest_and_about_packages_that_are_not_loaded():
