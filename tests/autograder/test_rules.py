@@ -516,6 +516,8 @@ def test_the_trap_notes_methods_classes_and_aliases_in_loaded_modules():
     assert trapped(inherited, "torch.Tensor.softmax") == ["torch.Tensor.softmax"]
     other_home = "def answer(x):\n    return torch._C._nn.scaled_dot_product_attention(x, x, x)"
     assert trapped(other_home, FUSED) == [FUSED]
+    looked_up = "def answer(x):\n    return getattr(torch._VF, 'mm')(x[0], x[0])"
+    assert trapped(looked_up, "torch._VF.mm") == ["torch._VF.mm"]
 
 
 def test_the_trap_is_silent_about_the_rest_and_about_packages_that_are_not_loaded():
@@ -563,3 +565,11 @@ def test_a_reply_about_rules_is_bounded_and_typed():
     assert (len(many), len(many[0])) == (100, 200)
     for held in ("1", 1.5, True, [1], None):
         assert decode_reply({"value": 1, "held": held})["held"] is None
+
+
+def test_memory_is_measured_also_where_there_is_no_stream():
+    namespace = {}
+    exec("def answer(x):\n    return (x + [[0.0]] * 1000).sum(axis=0)", {"np": np}, namespace)
+    case = Case("", {"x": np.ones((1, 100))}, held_bytes=1)
+    reply = decode_reply(driver.call(namespace, case.request("answer", "numpy")))
+    assert 800_000 < reply["held"] < 1_100_000

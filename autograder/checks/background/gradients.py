@@ -25,7 +25,7 @@ def _path_cases(rng: np.random.Generator) -> Iterator[Case]:
             "states": np.tanh(normal(rng, batch, steps, d_h)).astype(kind),
             "W_h": normal(rng, d_h, d_h, dtype=kind, width=d_h),
             "weights": (shares / shares.sum(axis=1, keepdims=True)).astype(kind),
-            "upstream": normal(rng, batch, d_h, dtype=kind),
+            "upstream": 4 * normal(rng, batch, d_h, dtype=kind),
         }
         return Case(name, arguments, strided=strided)
 
@@ -130,6 +130,18 @@ def not_transposed(states, W_h, weights, upstream):
 def direct_only(states, W_h, weights, upstream):
     direct = weights[:, :, None] * upstream[:, None]
     return direct, direct.copy()
+
+
+@gradients_by_path.misconception(
+    "Both gradients are one array: `total = direct` makes no copy, so what you add to the one is added to the "
+    "other. Your whole gradient is right; begin it with a copy, and the direct one stays what it was."
+)
+def one_array_for_both(states, W_h, weights, upstream):
+    direct = weights[:, :, None] * upstream[:, None]
+    total = direct
+    for t in range(states.shape[1] - 2, -1, -1):
+        total[:, t] += total[:, t + 1] * (1 - states[:, t + 1] ** 2) @ W_h.T
+    return direct, total
 
 
 @gradients_by_path.misconception(

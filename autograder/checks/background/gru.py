@@ -40,9 +40,12 @@ def _gru_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many texts as steps", (4, 2, 4, 3), 3, 5)
     yield case("as many inputs as features", (2, 6), 5, 5)
     yield case("an empty text", (0, 4, 2), 3, 4)
-    unread = case("anything at the padding", (2, 4, 3), 3, 4)
+    unread = case(
+        "anything at the padding", (2, 4, 3), 3, 4, length=6
+    )  # nor does any text fill its row
     inputs, lengths = unread.arguments["inputs"], unread.arguments["lengths"]
     inputs[np.arange(inputs.shape[1]) >= lengths[:, None]] = np.nan
+    inputs[:, -1] = np.inf
     yield unread
     yield case("float32", (3, 5, 2), 4, 6, kind="float32")
     yield case("non-contiguous", (3, 5, 2), 4, 6, strided=("inputs", "W_ih", "W_hh"))
@@ -64,9 +67,18 @@ gru_last_states = Question(
     cases=_gru_cases,
     rules=(
         Forbidden(
-            names=("torch.nn.GRU", "torch.nn.GRUCell", "torch.gru", "torch.gru_cell"),
+            names=(
+                "torch.nn.GRU",
+                "torch.nn.GRUCell",
+                "torch.gru",
+                "torch.gru_cell",
+                "torch._VF.gru",
+                "torch._VF.gru_cell",
+                "torch.ops.aten.gru",
+                "torch.ops.aten.gru_cell",
+            ),
             what="ready-made recurrent layers",
-            why="write the step yourself, from the three formulas",
+            why="write the step yourself, from its four formulas",
         ),
     ),
     aspects=(

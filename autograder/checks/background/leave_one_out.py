@@ -32,7 +32,9 @@ def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
     small = {"keys": keys, "values": observed, "log_bandwidths": np.array([0.5])}
     yield Case("small", small)
     yield case("batch", 2, 5, 4, 3)
-    yield case("one channel", 3, 6, 2, 1)
+    together = case("two examples at one place", 3, 6, 2, 1)
+    together.arguments["keys"][:, 4] = together.arguments["keys"][:, 1]
+    yield together
     yield case("as many data sets as examples", 4, 4, 3, 2)
     far = case("an example far from all others", 2, 5, 3, 2)
     far.arguments["keys"][:, rng.integers(5), 0] += 300  # its kernels all round to 0
@@ -43,7 +45,7 @@ def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("gradient", 2, 5, 4, 3, upstream=normal(rng, 2), gradient_of=by)
 
 
-_LOSSES = ("small", "batch", "one channel", "as many data sets as examples")
+_LOSSES = ("small", "batch", "two examples at one place", "as many data sets as examples")
 
 leave_one_out_loss = Question(
     name="leave_one_out_loss",

@@ -43,6 +43,11 @@ def _loss_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many texts as tokens", (4, 2, 3, 4), 5, 3)
     yield case("as many words as positions", (5, 3), 5, 4)
     yield case("a text of one token", (4, 1, 2), 7, 3)
+    improbable = case("improbable tokens", (4, 6, 3), 9, 5)
+    improbable.state["output.weight"] *= (
+        60  # probabilities that round to 0, and have a logarithm all the same
+    )
+    yield improbable
     yield case("non-contiguous", (4, 6, 3), 9, 5, strided=("tokens",))
     yield case(
         "gradient",
@@ -73,7 +78,8 @@ NextTokenLoss = Question(
     aspects=(
         Aspect("one sum for each text", 0.5, shape(), _USUAL),
         Aspect("texts without padding", 1, _longest, _USUAL),
-        Aspect("texts with padding", 1, values(), _USUAL),
+        Aspect("texts with padding", 0.75, values(), _USUAL),
+        Aspect("improbable tokens", 0.25, values(), ("improbable tokens",)),
         Aspect("a text of one token", 0.25, values(), ("a text of one token",)),
         Aspect(
             "gradient reaches the output layer",

@@ -15,6 +15,8 @@ def _nearest_cases(rng: np.random.Generator) -> Iterator[Case]:
         n: int,
         m: int,
         d_k: int,
+        k: int = 2,
+        unit: int = 1,
         kind: str = "float64",
         **options: tuple[str, ...],
     ) -> Case:
@@ -23,23 +25,26 @@ def _nearest_cases(rng: np.random.Generator) -> Iterator[Case]:
         keys = rng.integers(-12, 13, size=(*leading, m, d_k)) / 8
         mask = rng.random((*leading, m)) < 0.8
         queries[..., 0, [0, -1]] = rng.integers(1, 13, size=(*leading, 2)) / 8
-        # Around query 0: a masked key on its place, one allowed key beside it, and two that tie for the
-        # second place. All others are farther away, along the first axis.
-        keys[..., 4:, 0] = queries[..., :1, 0] + rng.integers(9, 25, size=(*leading, m - 4)) / 8
-        keys[..., :4, :] = queries[..., :1, :]
-        keys[..., 1, 0] += 0.125
-        keys[..., 2, -1] += 0.25
-        keys[..., 3, -1] -= 0.25
-        mask[..., 0], mask[..., 1:4] = False, True
+        # Around query 0: a masked key on its place, k - 1 allowed keys beside it, and two that tie for the
+        # k-th place. All others are farther away, along the first axis.
+        near = k + 2
+        others = rng.integers(9, 25, size=(*leading, m - near)) / 8
+        keys[..., near:, 0] = queries[..., :1, 0] + others
+        keys[..., :near, :] = queries[..., :1, :]
+        keys[..., 1:k, 0] += np.arange(1, k) / 8
+        keys[..., k, -1] += k / 8
+        keys[..., k + 1, -1] -= k / 8
+        mask[..., 0], mask[..., 1:near] = False, True
         order = rng.permutation(m)
-        keys, mask = keys[..., order, :], mask[..., order]
-        arguments = {"queries": queries.astype(kind), "keys": keys.astype(kind)}
-        return Case(name, {**arguments, "mask": mask, "k": 2}, **options)
+        keys, mask = keys[..., order, :] * unit, mask[..., order]
+        arguments = {"queries": (queries * unit).astype(kind), "keys": keys.astype(kind)}
+        return Case(name, {**arguments, "mask": mask, "k": k}, **options)
 
     yield case("small", (), 1, 5, 2)
     yield case("batch", (2,), 3, 7, 4)
-    yield case("one query", (3,), 1, 6, 5)
-    yield case("batch and heads", (2, 3), 4, 8, 5)
+    # So far apart that no number made up for "far" is larger than a distance.
+    yield case("one query, far apart", (3,), 1, 6, 5, k=1, unit=2**20)
+    yield case("batch and heads", (2, 3), 4, 8, 5, k=3)
     few = case("fewer keys than k", (2,), 3, 6, 4)
     few.arguments["mask"][0] = np.arange(6) == rng.integers(6)
     yield few
@@ -73,7 +78,7 @@ def _without_ties(case: Case, expected: Reply, got: Reply) -> Fault | None:
     return differs(expected["value"][plain], got["value"][plain], "What queries without a tie get")
 
 
-_USUAL = ("small", "batch", "one query", "batch and heads")
+_USUAL = ("small", "batch", "one query, far apart", "batch and heads")
 
 nearest_weights = Question(
     name="nearest_weights",

@@ -14,9 +14,11 @@ def _teacher_cases(rng: np.random.Generator) -> Iterator[Case]:
         lengths: tuple[int, ...],
         bos: int = 1,
         eos: int = 2,
+        largest: int = 60,
         strided: tuple[str, ...] = (),
     ) -> Case:
-        tokens = rng.integers(8, 60, size=sum(lengths))
+        tokens = rng.integers(8, largest, size=sum(lengths))
+        tokens[-1] = largest - 1  # no type too narrow for the vocabulary goes unseen
         # Everywhere the padding's number is a token too: a mask made by comparing with it shows.
         pad = int(rng.choice(tokens))
         arguments = {"tokens": tokens, "lengths": np.array(lengths)}
@@ -25,9 +27,9 @@ def _teacher_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("two texts", (3, 2))
     yield case("the longest last", (2, 1, 5))
     yield case("four texts", (4, 6, 1, 6))
-    yield case("an empty text", (2, 0, 4))
+    yield case("empty texts", (0, 2, 0, 0, 4))
     yield case("one token", (1, 0))
-    yield case("other numbers", (5, 2, 3), bos=90, eos=61)
+    yield case("a large vocabulary", (5, 2, 3), bos=50_257, eos=50_258, largest=50_257)
     yield case("non-contiguous", (3, 1, 2), strided=("tokens", "lengths"))
 
 

@@ -84,7 +84,10 @@ def _noting(original: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _replace(owner: Any, name: str, trap: Any, undo: contextlib.ExitStack) -> bool:
     before = vars(owner).get(name)
-    if isinstance(inspect.getattr_static(owner, name), staticmethod | classmethod):
+    static = inspect.getattr_static(
+        owner, name, None
+    )  # None: a module that looks its names up elsewhere
+    if isinstance(static, staticmethod | classmethod):
         trap = staticmethod(trap)  # the original is bound already
     try:
         setattr(owner, name, trap)
