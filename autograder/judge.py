@@ -44,6 +44,17 @@ def values(part: str = "value", name: str | None = None) -> Judge:
     return judge
 
 
+def gradients(*names: str) -> Judge:
+    """The gradients by these arguments, or parameters, all equal the solution's."""
+    judges = [values("gradients", name) for name in names]
+
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        faults = (judged(case, expected, got) for judged in judges)
+        return next((fault for fault in faults if fault), None)
+
+    return judge
+
+
 def item(index: int, name: str) -> Judge:
     """One part of a result that is a tuple equals the solution's; `name` is what the statement calls it."""
 

@@ -29,7 +29,8 @@ class Case:
     `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
     before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
-    which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`).
+    which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`); without an
+    iterator, no more may live at once beside the arguments.
     """
 
     name: str

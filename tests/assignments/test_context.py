@@ -96,7 +96,7 @@ def test_every_obvious_mistake_is_a_misconception() -> None:
 ONE_ASPECT = {
     ("rubbish_weighted", "padded_attention"): "nothing of the padding gets through",
     ("overflows", "padded_attention"): "large scores",
-    ("three_axes_only", "padded_attention"): "batch and heads",
+    ("three_axes_only", "padded_attention"): "further axes, such as heads",
     ("widened", "padded_attention"): "the dtype of the arguments is kept",
     ("in_place", "padded_attention"): "arguments untouched, in any memory layout",
     ("ties", "alignment_error"): "the first of equal weights wins",
@@ -132,7 +132,8 @@ def test_partial_credit_is_given_for_what_is_right() -> None:
 
 def test_a_gradient_that_is_cut_costs_gradients_only() -> None:
     lost = failed(wrong("coverage_detached", "coverage_attention"))
-    assert set(lost) == {f"gradient by {name}" for name in ("the keys", "w_c", "the queries")}
+    names = ("queries and keys", "w_c", "W_q, W_k and w")
+    assert set(lost) == {f"gradient by {name}" for name in names}
     lost = failed(wrong("no_gradient", "MendedDecoder"))
     assert lost["gradient reaches W"] == "No gradient reaches W: the result does not depend on it."
     assert all(title.startswith("gradient") for title in lost)

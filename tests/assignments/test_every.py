@@ -281,6 +281,21 @@ def mistaken(name: str, question: str, mistake: str, seed: int) -> list[Reply]:
     return replies(misconception(name, question, mistake), question, seed)
 
 
+# Edges that a statement names, where some mistakes are right: each is still wrong on all other cases.
+RIGHT_AT_THE_EDGE = {
+    ("unpack_heads", "one position, as many key heads"): {"reshaped_straight", "three_equal_parts"},
+    ("rotary_positions", "all features turned"): {"rates_over_all_features", "rest_dropped"},
+    ("multi_head_attention", "from the start"): {"offset_forgotten"},
+    ("grouped_query_attention", "as many key heads as query heads"): {
+        "heads_dealt_in_turn",
+        "queries_averaged",
+        "contexts_added_up",
+    },
+    ("grouped_query_attention", "one key head"): {"heads_dealt_in_turn", "first_key_head_for_all"},
+    ("cached_attention", "window of one"): {"chunks_alone", "last_chunk_kept"},
+}
+
+
 @every_misconception
 def test_a_misconception_shows_on_every_case(
     name: str, question: str, mistake: str, seeds: range
@@ -292,7 +307,8 @@ def test_a_misconception_shows_on_every_case(
             for case, want, have in zip(given.cases, given.expected, got, strict=True)
             if same(want, have)
         ]
-        assert not agreeing
+        known = [c for (q, c), at in RIGHT_AT_THE_EDGE.items() if q == question and mistake in at]
+        assert sorted(agreeing) == sorted(known)
         assert any("value" in reply for reply in got), (
             "a misconception that never runs cannot be told from a typo"
         )

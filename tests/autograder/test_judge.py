@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autograder.assignment import replies
-from autograder.judge import TOLERANCE, alike, dtype
+from autograder.judge import TOLERANCE, alike, dtype, gradients
 from autograder.question import Aspect, Case, Question
 from autograder.verdict import decide
 
@@ -71,3 +71,14 @@ def test_the_dtype_of_one_part_of_a_result_can_be_asked_for(program, scores):
     )
     earned = tuple(row.earned for row in decide(question, cases, right, got).aspects)
     assert earned == scores
+
+
+def test_several_gradients_can_be_asked_for_at_once():
+    case = Case("any", {})
+    right, other = {"a": np.ones(2), "b": np.ones(3)}, {"a": np.ones(2), "b": np.zeros(3)}
+    judge = gradients("a", "b")
+    assert judge(case, {"gradients": right}, {"gradients": dict(right)}) is None
+    assert "gradient by b" in judge(case, {"gradients": right}, {"gradients": other}).sentence
+    assert (
+        "reaches a" in judge(case, {"gradients": right}, {"gradients": {"b": right["b"]}}).sentence
+    )

@@ -565,3 +565,11 @@ def test_a_reply_about_rules_is_bounded_and_typed():
     assert (len(many), len(many[0])) == (100, 200)
     for held in ("1", 1.5, True, [1], None):
         assert decode_reply({"value": 1, "held": held})["held"] is None
+
+
+def test_memory_is_measured_also_where_there_is_no_stream():
+    namespace = {}
+    exec("def answer(x):\n    return (x + [[0.0]] * 1000).sum(axis=0)", {"np": np}, namespace)
+    case = Case("", {"x": np.ones((1, 100))}, held_bytes=1)
+    reply = decode_reply(driver.call(namespace, case.request("answer", "numpy")))
+    assert 800_000 < reply["held"] < 1_100_000

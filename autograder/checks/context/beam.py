@@ -1,7 +1,7 @@
 """The checks of `beam_search`: the best outputs of a model that is a table of log-probabilities.
 
-All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal. No alpha is 1: scores of
-outputs of different lengths could then be equal but for rounding, and their order a matter of luck.
+All tables hold multiples of 1/8, so that sums are exact in any order and equal ones are equal. No alpha is 1 but one:
+scores of outputs of different lengths could then be equal but for rounding, and their order a matter of luck.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,26 @@ import numpy as np
 
 from autograder.checks.context import outputs
 from autograder.question import Aspect, Case, Question
+
+# The cost of each next token (column) after the last one (row), from 0, the start token, to 1, the end token. No two
+# outputs cost the same.
+X = np.inf
+# Fewer outputs are possible than a wide beam could hold, and some of its beginnings end with the same token. The best
+# output is the first to end, and the others are wanted still.
+HOLES = np.array(
+    [
+        [X, 1, 16, 17, 19],
+        [X, 0, 30, 30, 30],
+        [X, 10, X, X, X],
+        [X, 10, 16, X, 18],
+        [X, 10, 20, 22, 24],
+    ]
+)
+# A beam of two finds [3, 1] and [2, 3, 1]. At the first step [1] is the third, so it is not kept, though it would rank
+# second; at the second one [3, 1] takes a place, so [2, 4] is not kept, though [2, 4, 1] would rank second.
+CROWDED = np.array(
+    [[30, 7, 1, 2, 9], [30, 0, 30, 30, 30], [30, 10, 9, 6, 7], [30, 4, 8, 9, 7], [30, 1, 9, 9, 9]]
+)
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -32,24 +52,41 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     again = _table(rng, 5, 3, 0, ring_of_all=True)
     yield case("start token once more", 5, 4, 5, 0.75, start=3, end=0, table=again)
     yield case("long outputs", 6, 4, 9, 1.2)
-    # A wide beam: fewer outputs are possible than it could hold.
-    holes = _table(rng, 4, 0, 1)
-    holes[:, 0] = holes[2, 2:] = holes[3, 3] = -np.inf
-    yield case("impossible continuations", 4, 9, 5, 0.9, table=holes)
+    yield case("impossible continuations", 5, 20, 3, 0.9, table=_words_renumbered(rng, HOLES))
     # Tokens 2 and 3 alternate at little cost: the likeliest output is still being written at the limit.
     chain = np.full((4, 4), -np.inf)
     chain[:, 1] = -rng.integers(8, 13, size=4) / 8
     chain[1, 1] = 0
     chain[[0, 2, 3], [2, 3, 2]] = -rng.integers(1, 3, size=3) / 8
     yield case("cut by the limit", 4, 3, 4, 0.7, table=chain)
-    # Tokens 2 to 4 cost the same everywhere: which of them are kept, and in which order, numbers decide.
+    # Tokens 2 to 4 cost the same everywhere: which of them are kept, and in which order, numbers decide. To begin
+    # with 2 costs more, what follows it less: the beam's order is not that of the ties to come.
     alike = _table(rng, 5, 0, 1)
     alike[0, 2:] = -rng.integers(2, 5) / 8
     alike[2:, 2:] = -rng.integers(7, 10) / 8
     alike[2:, 1] = -rng.integers(4, 6) / 8
+    alike[0, 2] -= 1 / 8
+    alike[2, 1:] += 1 / 8
+    alike[0, 1] = -4
     yield case("ties", 5, 4, 5, 0.6, table=alike)
+    # Only two outputs are possible, [2] and one of seven tokens that costs twice as much: lp(1) = 1, lp(7) = 2.
+    pair = np.full((8, 8), -np.inf)
+    pair[[0, 1, 3, 4, 5, 6], [1, 3, 4, 5, 6, 7]] = -1 / 8
+    pair[0, 2] = -rng.integers(7, 12) / 8
+    pair[7, 2] = 2 * pair[0, 2] + 6 / 8
+    pair[2, 2] = 0
+    yield case("ties of unequal lengths", 8, 2, 8, 1.0, end=2, table=pair)
+    yield case("ends that are not kept", 5, 2, 4, 0.9, table=_words_renumbered(rng, CROWDED))
     yield case("float32", 6, 3, 6, 0.6, table=_table(rng, 6, 0, 1).astype("float32"))
     yield case("non-contiguous", 6, 3, 6, 0.9, strided=("log_probs",))
+
+
+def _words_renumbered(rng: np.random.Generator, costs: np.ndarray) -> np.ndarray:
+    """The table of these costs, with the words 2 to 4 in another order and all costs multiplied."""
+    words = [0, 1, *rng.permutation([2, 3, 4])]
+    table = np.empty(costs.shape)
+    table[np.ix_(words, words)] = costs
+    return -table * rng.integers(1, 4) / 8
 
 
 def _table(
@@ -75,6 +112,7 @@ _PLAIN = (
     "end token in the middle",
     "start token once more",
     "long outputs",
+    "ends that are not kept",
     "float32",
 )
 
@@ -88,7 +126,7 @@ beam_search = Question(
         Aspect("scores normalised by length", 1.5, outputs.scores, _PLAIN),
         Aspect("impossible continuations", 0.5, outputs.every, ("impossible continuations",)),
         Aspect("unfinished at the limit", 0.5, outputs.every, ("cut by the limit",)),
-        Aspect("ties", 0.5, outputs.every, ("ties",)),
+        Aspect("ties", 0.5, outputs.every, ("ties", "ties of unequal lengths")),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal, rounded
-from autograder.judge import differs, dtype, shape, untouched, values
+from autograder.judge import differs, dtype, gradients, shape, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
@@ -33,8 +33,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
             "w": normal(rng, hidden, dtype=kind),
         }
         if gradient:
-            names = ("queries", "keys", "w_c")
-            options |= {"upstream": normal(rng, batch, n, m), "gradient_of": names}
+            options |= {"upstream": normal(rng, batch, n, m), "gradient_of": tuple(arguments)}
         return Case(name, arguments, **options)
 
     # Three steps at least: in the second the sum of the weights is still the last weights.
@@ -70,9 +69,9 @@ coverage_attention = Question(
         Aspect("shape (batch, n, m)", 0.5, shape(), _PLAIN),
         Aspect("the first step", 0.5, _first_step, _PLAIN),
         Aspect("all steps", 1, values(), _PLAIN),
-        Aspect("gradient by the keys", 0.5, values("gradients", "keys"), ("gradient",)),
-        Aspect("gradient by w_c", 0.5, values("gradients", "w_c"), ("gradient",)),
-        Aspect("gradient by the queries", 0.5, values("gradients", "queries"), ("gradient",)),
+        Aspect("gradient by queries and keys", 0.5, gradients("queries", "keys"), ("gradient",)),
+        Aspect("gradient by w_c", 0.5, gradients("w_c"), ("gradient",)),
+        Aspect("gradient by W_q, W_k and w", 0.5, gradients("W_q", "W_k", "w"), ("gradient",)),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",
@@ -107,7 +106,7 @@ def last_weights_only(queries, keys, W_q, W_k, w_c, w):
 
 
 @coverage_attention.misconception(
-    "Your coverage is the mean of the earlier weights. A mean stays of size one however often a word was read: "
+    "Your coverage is the mean of the earlier weights. A mean never exceeds 1, however often a word was read: "
     "coverage is their sum, and grows."
 )
 def coverage_averaged(queries, keys, W_q, W_k, w_c, w):

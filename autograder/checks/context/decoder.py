@@ -8,7 +8,7 @@ import torch
 
 from autograder.checks.context import relatives
 from autograder.checks.draw import normal
-from autograder.judge import untouched, values
+from autograder.judge import gradients, untouched, values
 from autograder.question import Aspect, Case, Question
 
 RELATIVES = "five that differ in one thing"
@@ -94,9 +94,9 @@ MendedDecoder = Question(
         Aspect("gradient reaches the memory", 0.25, values("gradients", "memory"), ("gradient",)),
         Aspect("gradient reaches W", 0.25, values("gradients", "W"), ("gradient",)),
         Aspect(
-            "gradient reaches the embedding",
+            "gradient reaches state and embedding",
             0.25,
-            values("gradients", "embedding.weight"),
+            gradients("hidden", "embedding.weight"),
             ("gradient",),
         ),
         Aspect(

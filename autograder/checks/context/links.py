@@ -49,9 +49,12 @@ def _case(
         raw[np.arange(real), chosen] += 1
         if tied:  # a later source word has the very same weight, and is not the answer
             raw[np.arange(real), sources - 1] = raw[np.arange(real), chosen]
-        weights[b, :real, :sources] = raw / raw.sum(axis=1, keepdims=True)
+        # Rows add up to less than 1, some to little: only a row of zeros makes no link.
+        weights[b, :real, :sources] = raw / rng.uniform(10, 60, size=(real, 1))
         rows = rng.permutation(real)
         sure[b, rows[:hits], chosen[rows[:hits]]] = True
+        # Some sure links are marked as possible too, some are not: each counts once.
+        possible[b, rows[1:hits], chosen[rows[1:hits]]] = True
         found = rows[hits : hits + near]
         possible[b, found, chosen[found]] = True
         # What no target word found; padded target words are linked to nothing.
@@ -60,7 +63,7 @@ def _case(
         others = rng.permutation(np.argwhere(free))[: more_sure + more_possible]
         sure[b, others[:more_sure, 0], others[:more_sure, 1]] = True
         possible[b, others[more_sure:, 0], others[more_sure:, 1]] = True
-        # Sure links that nobody found are marked as possible too: every link counts once.
+        # Sure links that nobody found are all marked as possible too.
         possible[b, others[:more_sure, 0], others[:more_sure, 1]] = True
     arguments = {"weights": weights.astype(kind), "sure": sure, "possible": possible}
     return Case(name, arguments, strided=("weights", "sure", "possible") if strided else ())

@@ -36,20 +36,34 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch", (4, 3, 4), (4, 5, 4), 7, [3, 0, 5, 2])
     yield case("one query", (3, 1, 5), (3, 4, 5), 2, [3, 2, 0])
     yield case("as many queries as keys", (3, 4, 6), (3, 4, 6), 6, [2, 0, 3])
-    yield case("batch and heads", (3, 2, 4, 5), (3, 2, 6, 5), 7, [4, 0, 2])
+    yield case("heads in groups", (3, 2, 4, 2, 5), (3, 2, 4, 6, 5), 7, [4, 0, 2])
     yield case("as many heads as examples", (3, 3, 2, 5), (3, 3, 4, 5), 6, [2, 3, 0])
     yield case("float32", (3, 2, 6), (3, 5, 6), 4, [4, 2, 0], kind="float32")
     strided = ("queries", "keys", "values")
     yield case("non-contiguous", (3, 2, 6), (3, 5, 6), 4, [3, 0, 2], strided=strided)
-    # Large, and yet not saturated: one feature lifts all scores of a query to 1500.
+    # Large, and yet not saturated: one feature moves all scores of a query to 1500, of the other one to -1500.
     large = case("large scores", (3, 2, 4), (3, 5, 4), 3, [3, 2, 0])
-    large.arguments["queries"][..., 0], large.arguments["keys"][..., 0] = 3000, 1
+    large.arguments["queries"][..., 0], large.arguments["keys"][..., 0] = [3000, -3000], 1
     yield large
     rubbish = case("rubbish in the padding", (3, 2, 4), (3, 5, 4), 3, [3, 0, 2]).arguments
     for example, length in enumerate(rubbish["lengths"]):
         for name in ("keys", "values"):
             rubbish[name][example, length:] = np.nan
+            rubbish[name][example, -1] = np.inf  # no text fills all positions
     yield Case("rubbish in the padding", rubbish)
+
+
+def _both(*, empty: bool = False) -> Judge:
+    """Context and weights, for those examples that have keys, or for those that have none."""
+    whose = " of examples without keys" if empty else ""
+    parts = ("The context", "The array of weights")
+    judges = [_examples(i, name + whose, empty=empty) for i, name in enumerate(parts)]
+
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        faults = (judged(case, expected, got) for judged in judges)
+        return next((fault for fault in faults if fault), None)
+
+    return judge
 
 
 def _examples(part: int, name: str, *, empty: bool = False) -> Judge:
@@ -72,7 +86,7 @@ def _examples(part: int, name: str, *, empty: bool = False) -> Judge:
 
 
 _PLAIN = ("small", "batch", "one query", "as many queries as keys")
-_HEADS = ("batch and heads", "as many heads as examples")
+_HEADS = ("as many heads as examples", "heads in groups")
 
 padded_attention = Question(
     name="padded_attention",
@@ -83,20 +97,10 @@ padded_attention = Question(
         Aspect(
             "weights of examples that have keys", 0.5, _examples(1, "The array of weights"), _PLAIN
         ),
-        Aspect(
-            "an example without keys",
-            0.25,
-            _examples(0, "The context of examples without keys", empty=True),
-            _PLAIN,
-        ),
-        Aspect("batch and heads", 0.5, _examples(0, "The context"), _HEADS),
-        Aspect("large scores", 0.25, _examples(0, "The context"), ("large scores",)),
-        Aspect(
-            "nothing of the padding gets through",
-            0.25,
-            _examples(0, "The context"),
-            ("rubbish in the padding",),
-        ),
+        Aspect("an example without keys", 0.25, _both(empty=True), _PLAIN),
+        Aspect("further axes, such as heads", 0.5, _both(), _HEADS),
+        Aspect("large scores", 0.25, _both(), ("large scores",)),
+        Aspect("nothing of the padding gets through", 0.25, _both(), ("rubbish in the padding",)),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",

@@ -13,7 +13,7 @@ def made_of(case: Case) -> Case:
     for name in ("targets", "hidden", "memory"):
         arguments[name][1:] = arguments[name][0]
     length = arguments["mask"][0].sum()
-    arguments["memory"][1, length:] = 3 * own_memory[0, length:]
+    arguments["memory"][1, length:] = 30 * own_memory[0, length:]
     arguments["memory"][4, :length] = own_memory[1, :length]
     first, _, last = arguments["targets"][0]
     [other, *_] = set(range(1, 7)) - {first, last, arguments["targets"][0, 1]}

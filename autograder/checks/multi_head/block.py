@@ -17,7 +17,8 @@ from autograder.checks.multi_head.judges import (
 from autograder.judge import untouched, values
 from autograder.question import Aspect, Case, Question
 
-WATCHED = ("x", "value.weight")  # the parameter that the listing leaves without a gradient
+LAYERS = ("norm_1", "norm_2", "query", "key", "value", "output", "expand", "contract")
+LEARNED = ("x", *(f"{layer}.{part}" for layer in LAYERS for part in ("weight", "bias")))
 
 
 def _state(rng: np.random.Generator, d: int, d_ff: int) -> dict[str, np.ndarray]:
@@ -75,7 +76,7 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield silent
     yield case("non-contiguous", 5, (5, 3), (12, 3, 7), strided=("x", "mask"))
     upstream = normal(rng, 2, 5, 12, dtype="float32")
-    yield case("gradient", 5, (5, 3), (12, 3, 7), upstream=upstream, gradient_of=WATCHED)
+    yield case("gradient", 5, (5, 3), (12, 3, 7), upstream=upstream, gradient_of=LEARNED)
 
 
 _PLAIN = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from autograder.checks.draw import normal, rounded
 from autograder.judge import dtype, shape, untouched, values
-from autograder.question import Aspect, Case, Question
+from autograder.question import Aspect, Case, Fault, Question, Reply
 from autograder.rules import Forbidden
 
 
@@ -36,6 +36,17 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("one query", (2,), (8, 4), 1)
     # Only here does a program run that takes groups for heads of a group, or heads for positions.
     yield case("as many groups as heads in each", (2,), (9, 3), 3, m=3)
+    # Two edges, where some mistakes are right.
+    yield case("as many key heads as query heads", (2,), (3, 3), 4)
+    yield case("one key head", (2,), (4, 1), 3)
+    # Repeated keys or values would take 4 MB, and all that is needed not one: room is left for copies. (One key head
+    # would not do: NumPy can repeat that as a view.)
+    sizes = {"queries": (128, 1, 64), "keys": (2, 64, 64), "values": (2, 64, 64)}
+    yield Case(
+        "many query heads",
+        {name: normal(rng, *size) for name, size in sizes.items()},
+        held_bytes=2_000_000,
+    )
     yield case("two leading axes", (3, 2), (4, 2), 3)
     yield case("float32", (2,), (6, 2), 3, kind="float32")
     yield case("non-contiguous", (2,), (6, 2), 3, strided=("queries", "keys", "values"))
@@ -45,7 +56,26 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("large scores", {"queries": q, "keys": k, "values": normal(rng, 2, 2, 5, 7)})
 
 
-_PLAIN = ("small", "batch", "one query", "as many groups as heads in each")
+def _not_repeated(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """No array in the size of the repeated keys arose; it counts only where the contexts are right."""
+    if fault := values()(case, expected, got):
+        return fault
+    held, limit = got["held"], case.held_bytes
+    if limit is None or (held is not None and held <= limit):
+        return None
+    return Fault(
+        "Right, but an array arises that is as large as the keys or values repeated for every query head.",
+        f"at most {limit / 1e6:.0f} MB during the call",
+        f"{held / 1e6:.1f} MB" if held is not None else "no answer",
+    )
+
+
+_PLAIN = (
+    "small",
+    "batch",
+    "one query",
+    "as many groups as heads in each",
+)
 
 grouped_query_attention = Question(
     name="grouped_query_attention",
@@ -71,9 +101,24 @@ grouped_query_attention = Question(
     aspects=(
         Aspect("shape (..., h, n, d_v)", 0.5, shape(), _PLAIN),
         Aspect("values", 1, values(), _PLAIN),
-        Aspect("any leading axes", 0.5, values(), ("no leading axis", "two leading axes")),
+        Aspect(
+            "any leading axes, any number of key heads",
+            0.5,
+            values(),
+            (
+                "no leading axis",
+                "two leading axes",
+                "as many key heads as query heads",
+                "one key head",
+            ),
+        ),
         Aspect("large scores", 0.5, values(), ("large scores",)),
-        Aspect("keys and values are not repeated", 0.5, values(), _PLAIN),
+        Aspect(
+            "keys and values are not repeated",
+            0.5,
+            _not_repeated,
+            ("small", "batch", "many query heads"),
+        ),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",

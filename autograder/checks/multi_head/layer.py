@@ -17,7 +17,8 @@ LEARNED = ("queries", "memory", "W_q", "W_k", "W_v", "W_o")
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
     # In every case padding hides a key that is not in the future and the future one that is no padding, at least
-    # two keys remain somewhere, and the first query is not at place 0: else one of the masks could be left out.
+    # two keys remain somewhere, and the first query is not at place 0 (but for an edge): else one of the masks could
+    # be left out.
     def case(
         name: str,
         n: int,
@@ -49,6 +50,8 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch", 3, (5, 3), 1)
     yield case("one query", 1, (4, 2), 2)
     yield case("as many queries as keys", 4, (2, 4, 3), 1, m=4)
+    # An edge, where one mistake is right: both sequences start together.
+    yield case("from the start", 3, (4, 2), 0)
     # Only here does a mask go through that lacks an axis for the heads.
     yield case("as many heads as examples", 3, (4, 2), 1, heads=2)
     yield case("float32", 3, (5, 3), 1, kind="float32")
@@ -72,7 +75,14 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     )
 
 
-_PLAIN = ("small", "batch", "one query", "as many queries as keys", "as many heads as examples")
+_PLAIN = (
+    "small",
+    "batch",
+    "one query",
+    "as many queries as keys",
+    "from the start",
+    "as many heads as examples",
+)
 
 multi_head_attention = Question(
     name="multi_head_attention",
@@ -85,6 +95,7 @@ multi_head_attention = Question(
                 "torch.nn.MultiheadAttention",
                 "torch.nn.functional.multi_head_attention_forward",
                 "torch.nn.functional.scaled_dot_product_attention",
+                "torch.ops.aten.scaled_dot_product_attention",
             ),
             what="PyTorch's own attention",
             why="write it from matrix products and a softmax",

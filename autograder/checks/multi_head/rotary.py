@@ -10,7 +10,8 @@ from autograder.question import Aspect, Case, Question
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
-    # Two pairs at least, some features left over, no position 0, a base that is not 10000: else a slip is right.
+    # Two pairs at least, some features left over (but for an edge), no position 0, a base that is not 10000: else a
+    # slip is right.
     def case(
         name: str,
         size: tuple[int, int, int, int],
@@ -35,6 +36,8 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch", (2, 3, 5, 8), 6, 100.0)
     yield case("one position", (2, 3, 1, 7), 4, 500.0)
     yield case("one head", (2, 1, 5, 10), 8, 1000.0)
+    # An edge, where two mistakes are right: no feature is left over.
+    yield case("all features turned", (2, 3, 5, 6), 6, 200.0)
     # Only here does an axis for the heads that was left out go through.
     yield case("as many heads as examples", (3, 3, 4, 10), 8, 500.0)
     yield case("as many heads as positions", (2, 4, 4, 8), 6, 500_000.0)
@@ -52,7 +55,8 @@ rotary_positions = Question(
     cases=_cases,
     aspects=(
         Aspect("shape of x", 0.5, shape(), _PLAIN),
-        Aspect("values", 1.5, values(), _PLAIN),
+        Aspect("values", 1, values(), _PLAIN),
+        Aspect("all features turned", 0.5, values(), ("all features turned",)),
         Aspect("every example has its own positions", 0.5, values(), _ALIKE),
         Aspect("far positions in float32", 0.5, values(), ("far positions",)),
         Aspect("the dtype of x is kept", 0.5, dtype(), ("float32", "batch")),

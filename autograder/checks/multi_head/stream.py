@@ -56,16 +56,26 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     hidden.arguments["chunks"][-1][1, -1] += 1
     hidden.arguments["chunks"][0][3, 0] += 1
     yield hidden
-    # A position's keys take 2 kB, all of them 190; window and chunk need 20. Values and outputs are small, so that
-    # contexts may be kept and projected at the end.
+    # A position's keys take 2 kB and so does the position itself; all 120 take 240, a window 48 and as much again
+    # where it is copied. Values and outputs are small, so that contexts may be kept and projected at the end.
     yield case(
         "long stream",
-        (4,) * 11 + (1,) + (4,) * 12 + (3,),
-        6,
+        (4,) * 14 + (1,) + (4,) * 15 + (3,),
+        24,
         batch=1,
         heads=2,
-        widths=(3, 128, 2, 3),
-        held_bytes=80_000,
+        widths=(256, 128, 2, 3),
+        held_bytes=190_000,
+    )
+    # An edge, where two mistakes are right, and `keys[-(window - 1) :]` is all of them: 60 kB.
+    yield case(
+        "window of one",
+        (3, 1) * 15,
+        1,
+        batch=1,
+        heads=2,
+        widths=(128, 64, 2, 3),
+        held_bytes=40_000,
     )
 
 
@@ -74,7 +84,7 @@ def _one_window(case: Case, expected: Reply, got: Reply) -> Fault | None:
     if fault := values()(case, expected, got):
         return fault
     if fault := one_at_a_time("the keys and values")(case, expected, got):
-        told = "Your function keeps more than one window of keys and values from chunk to chunk."
+        told = "Your function keeps more than one window of positions from chunk to chunk."
         return Fault(told, fault.expected, fault.got)
     return None
 
@@ -110,8 +120,13 @@ cached_attention = Question(
             ),
             ("hidden",),
         ),
-        Aspect("chunks longer than the window", 0.5, values(), ("chunks longer than the window",)),
-        Aspect("a cache of one window", 0.5, _one_window, ("long stream",)),
+        Aspect(
+            "chunks longer than the window",
+            0.5,
+            values(),
+            ("chunks longer than the window", "window of one"),
+        ),
+        Aspect("a cache of one window", 0.5, _one_window, ("long stream", "window of one")),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",

@@ -28,13 +28,20 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("one key head", (2, 3), 4, 1, 4)
     yield case("several key heads", (2, 5), 6, 3, 2)
     yield case("as many positions as heads", (3, 4), 4, 2, 5)
+    # An edge, where two mistakes are right: there is nothing to exchange, and the parts are equal.
+    yield case("one position, as many key heads", (2, 1), 3, 3, 4)
     yield case("batch of one", (1, 3), 4, 2, 5)
     yield case("two leading axes", (2, 3, 4), 6, 2, 5)
     yield case("float32", (2, 3), 4, 2, 5, kind="float32")
     yield case("non-contiguous", (2, 3), 4, 2, 7, strided=("packed",))
 
 
-_PLAIN = ("small", "one key head", "several key heads", "as many positions as heads")
+_PLAIN = (
+    "small",
+    "one key head",
+    "several key heads",
+    "as many positions as heads",
+)
 
 unpack_heads = Question(
     name="unpack_heads",
@@ -43,7 +50,12 @@ unpack_heads = Question(
     aspects=(
         Aspect("shapes", 0.5, shape(), _PLAIN),
         Aspect("values", 1, values(), _PLAIN),
-        Aspect("any leading axes", 0.5, values(), ("batch of one", "two leading axes")),
+        Aspect(
+            "any leading axes, one position",
+            0.5,
+            values(),
+            ("batch of one", "two leading axes", "one position, as many key heads"),
+        ),
         Aspect("the dtype of the argument is kept", 0.5, dtype(), ("float32", "one key head")),
         Aspect("argument untouched, in any memory layout", 0.5, untouched(), ("non-contiguous",)),
     ),

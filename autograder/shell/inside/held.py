@@ -10,6 +10,7 @@ class Held:
 
     What is counted is what lives whenever the next item is asked for, and the most that lives after the
     last one, each against what lived at the second: work on one item is free, keeping every item is not.
+    Where there is no stream, it is the most that lived at any time of the call.
     """
 
     def __init__(self) -> None:
@@ -33,4 +34,6 @@ class Held:
 
     def bytes(self) -> int:
         """The most that was held, less what was held at the second draw."""
+        if len(self._at_draws) == 1:
+            return self._at_draws[0]
         return max(self._at_draws[2:], default=0) - self._at_draws[min(1, len(self._at_draws) - 1)]

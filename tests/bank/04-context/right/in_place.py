@@ -11,12 +11,12 @@ def padded_attention(queries, keys, values, lengths):
         values[example, ..., length:, :] = 0
     scores = queries @ np.swapaxes(keys, -1, -2)
     scores /= scores.dtype.type(keys.shape[-1]) ** scores.dtype.type(0.5)
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
     for example, length in enumerate(lengths):
-        scores[example, ..., length:] = 0
+        scores[example, ..., length:] = -np.inf
         if length:
-            scores[example] /= scores[example].sum(axis=-1, keepdims=True)
+            scores[example] -= scores[example].max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores[lengths > 0] /= scores[lengths > 0].sum(axis=-1, keepdims=True)
     return scores @ values, scores
 
 

@@ -1,4 +1,4 @@
-"""Every finished output takes a place of the beam for ever, as Sutskever et al. (2014) did it."""
+"""Every finished output takes a place of the beam for ever, as in some published decoders."""
 
 import numpy as np
 
