@@ -81,6 +81,12 @@ class Result:
     verdict: Markup | None = None
     solution: Markup | None = None
     by_hand: bool = False  # a person changed what the grader gave
+    answered: bool = True
+
+    @property
+    def status(self) -> str:
+        """The result in words."""
+        return self.mark.status if self.answered or self.by_hand else "not answered yet"
 
 
 @dataclass
@@ -112,6 +118,7 @@ def page_html(
             results=page.results,
             lost=page.lost(),
             unshown=page.unshown,
+            blank=page.is_blank(),
             inputs=inputs,
             style=_style(),
         )
@@ -172,6 +179,7 @@ class _Page:
         if verdict:
             result.verdict = Markup(verdict_html(verdict))
             result.by_hand = mark.score != verdict.score
+            result.answered = verdict.answered
         if solution := self.solutions.get(name):
             as_text = code_html if solution.is_code else self._text
             result.solution = as_text(solution.text)
@@ -181,6 +189,11 @@ class _Page:
     def lost(self) -> list[Result]:
         """The results of graded cells that the hand-in does not hold."""
         return [self._result(name, "") for name in sorted(self.marks.cells.keys() - self.done)]
+
+    def is_blank(self) -> bool:
+        """Whether no program is written."""
+        checked = [result.answered for result in self.results if result.verdict]
+        return bool(checked) and not any(checked)
 
     def _outputs(self, outputs: list[Any]) -> list[Markup]:
         shown = [self._output(output) for output in outputs[:OUTPUTS_OF_A_CELL]]
