@@ -35,6 +35,8 @@ def _energy_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch", 2, 3, 5, (6, 4, 8))
     # Equal lengths let a program run that pairs query i with key i.
     yield case("as many queries as keys", 2, 4, 4, (6, 5, 8))
+    yield case("one query", 2, 1, 3, (6, 4, 8))
+    yield case("one key", 2, 3, 1, (6, 4, 8))
     yield case("wide queries", 3, 2, 4, (9, 5, 7))
     yield case("non-contiguous", 2, 3, 5, (6, 4, 8), strided=both)
     yield case(
@@ -65,7 +67,14 @@ def _every_parameter(case: Case, expected: Reply, got: Reply) -> Fault | None:
     return next((fault for fault in faults if fault), None)
 
 
-_ENERGY = ("batch of one", "batch", "as many queries as keys", "wide queries")
+_ENERGY = (
+    "batch of one",
+    "batch",
+    "as many queries as keys",
+    "one query",
+    "one key",
+    "wide queries",
+)
 
 AdditiveEnergy = Question(
     name="AdditiveEnergy",
