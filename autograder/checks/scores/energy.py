@@ -67,14 +67,7 @@ def _every_parameter(case: Case, expected: Reply, got: Reply) -> Fault | None:
     return next((fault for fault in faults if fault), None)
 
 
-_ENERGY = (
-    "batch of one",
-    "batch",
-    "as many queries as keys",
-    "one query",
-    "one key",
-    "wide queries",
-)
+_ENERGY = ("batch of one", "batch", "as many queries as keys", "wide queries")
 
 AdditiveEnergy = Question(
     name="AdditiveEnergy",
@@ -84,7 +77,8 @@ AdditiveEnergy = Question(
     aspects=(
         Aspect("one row of weights per query", 0.5, shape(), _ENERGY),
         Aspect("each row sums to 1 over the keys", 1, _rows_sum_to_one, _ENERGY),
-        Aspect("values", 1.25, values(), _ENERGY),
+        Aspect("values", 1, values(), _ENERGY),
+        Aspect("one query, one key", 0.25, values(), ("one query", "one key")),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("batch of one", "batch")),
         Aspect("gradient reaches the queries", 0.25, values("gradients", "queries"), ("gradient",)),
         Aspect("gradient reaches the keys", 0.25, values("gradients", "keys"), ("gradient",)),

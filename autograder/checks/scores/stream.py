@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import differs, dtype, item, one_at_a_time, untouched
+from autograder.judge import differs, dtype, item, one_at_a_time, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
@@ -63,14 +63,28 @@ def _right_key(case: Case, expected: Reply, got: Reply) -> Fault | None:
     return differs(want, have, "The index of the best key")
 
 
+_ORDINARY = (
+    "small",
+    "blocks of unequal size",
+    "one key per block",
+    "one query",
+    "sixteen features",
+    "float32",
+    "non-contiguous",
+    "long stream",
+)
+
 running_best_key = Question(
     name="running_best_key",
     title="The best key of a stream",
     cases=_running_best_cases,
     aspects=(
-        Aspect("best score of every query", 1.25, item(0, "The best score")),
-        Aspect("index of the best key in the whole stream", 1, _right_key),
-        Aspect("the first of equal keys wins", 0.5, item(1, "The index of the best key")),
+        Aspect("best score of every query", 1, item(0, "The best score"), _ORDINARY),
+        Aspect("index of the best key in the whole stream", 1, _right_key, _ORDINARY),
+        Aspect(
+            "the first of equal keys wins", 0.5, item(1, "The index of the best key"), _ORDINARY
+        ),
+        Aspect("very low scores", 0.25, values(), ("very low scores",)),
         Aspect("the best scores keep the dtype", 0.25, dtype(0), ("float32", "small")),
         Aspect("one block at a time", 0.5, one_at_a_time("keys or scores"), ("long stream",)),
         Aspect(
