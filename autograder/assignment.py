@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jupytext
 import nbformat
+import numpy as np
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
@@ -251,5 +252,6 @@ def replies(namespace: dict[str, Any], question: Question, cases: list[Case]) ->
 
 def answers(namespace: dict[str, Any], requests: list[dict[str, Any]]) -> list[Reply]:
     """What a trusted namespace replies to the driver's requests."""
-    with ONE_AT_A_TIME, redirect_stdout(io.StringIO()):
+    # A known mistake may overflow, or multiply 0 by infinity: that is the mistake, and no news to the instructor.
+    with ONE_AT_A_TIME, redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
         return [decode_reply(driver.call(namespace, request)) for request in requests]

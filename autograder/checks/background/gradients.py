@@ -43,10 +43,15 @@ def _path_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch", 2, 5, 4)
     yield case("as many texts as steps", 4, 4, 3)
     yield case("as many steps as features", 2, 6, 6)
-    padded = case("no weight on the padding", 2, 6, 3)
+    padded = case("weights of 0", 2, 6, 3)
     padded.arguments["weights"][0, 4:] = padded.arguments["weights"][1, 5:] = 0
+    padded.arguments["weights"][:, 2] = 0  # not used directly, and passed through all the same
     yield padded
-    yield case("sixty steps", 2, 60, 5)
+    long = case("sixty steps", 2, 60, 5)
+    # Small states and a matrix that keeps every length: what comes from far away still counts.
+    long.arguments["states"] *= 0.3
+    long.arguments["W_h"] = np.linalg.qr(long.arguments["W_h"])[0]
+    yield long
     yield case("float32", 2, 5, 4, kind="float32")
     yield case("non-contiguous", 2, 5, 4, strided=("states", "W_h", "weights", "upstream"))
 
@@ -70,10 +75,10 @@ gradients_by_path = Question(
         Aspect("the direct gradient", 0.75, item(0, _DIRECT), _USUAL),
         Aspect("the whole gradient", 1.25, item(1, _TOTAL), _USUAL),
         Aspect(
-            "no weight on the padding",
+            "weights of 0",
             0.25,
             item(1, _TOTAL),
-            ("no weight on the padding",),
+            ("weights of 0",),
         ),
         Aspect("sixty steps", 0.5, item(1, _TOTAL), ("sixty steps",)),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),

@@ -25,13 +25,13 @@ def _nearest_cases(rng: np.random.Generator) -> Iterator[Case]:
         keys = rng.integers(-12, 13, size=(*leading, m, d_k)) / 8
         mask = rng.random((*leading, m)) < 0.8
         queries[..., 0, [0, -1]] = rng.integers(1, 13, size=(*leading, 2)) / 8
-        # Around query 0: a masked key on its place, k - 1 allowed keys beside it, and two that tie for the
-        # k-th place. All others are farther away, along the first axis.
+        # Around query 0: a masked key on its place, k - 1 allowed keys beside it, all equally far, and two that
+        # tie for the k-th place. All others are farther away, along the first axis.
         near = k + 2
         others = rng.integers(9, 25, size=(*leading, m - near)) / 8
         keys[..., near:, 0] = queries[..., :1, 0] + others
         keys[..., :near, :] = queries[..., :1, :]
-        keys[..., 1:k, 0] += np.arange(1, k) / 8
+        keys[..., 1:k, 0] += np.array([1, -1])[: k - 1] / 8
         keys[..., k, -1] += k / 8
         keys[..., k + 1, -1] -= k / 8
         mask[..., 0], mask[..., 1:near] = False, True
