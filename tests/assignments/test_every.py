@@ -291,6 +291,16 @@ RIGHT_AT_THE_EDGE = {
         "queries_averaged",
         "contexts_added_up",
     },
+    ("location_features", "one position"): {"filters_flipped", "reshaped_for_transposed"},
+    ("location_features", "filters of width one"): {
+        "filters_flipped",
+        "circular_padding",
+        "padded_on_one_side",
+        "padding_forgotten",
+    },
+    ("location_features", "one filter"): {"reshaped_for_transposed"},
+    ("AdditiveEnergy", "one query"): {"LastQueryForAll"},
+    ("AdditiveEnergy", "one key"): {"ReluLeft", "LastQueryForAll", "TanhOfEachPart"},
     ("grouped_query_attention", "one key head"): {"heads_dealt_in_turn", "first_key_head_for_all"},
     ("cached_attention", "window of one"): {"chunks_alone", "last_chunk_kept"},
 }

@@ -34,18 +34,37 @@ def _additive_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch and heads", (2, 3, 4, 6), (2, 3, 5, 7), 8)
     yield case("keys shared by all heads", (2, 3, 4, 6), (2, 1, 5, 7), 8)
     yield case("each lacks an axis", (2, 1, 4, 6), (3, 5, 7), 8)
+    yield case("queries shared by batch and heads", (4, 7), (2, 3, 6, 5), 8)
+    yield case("three leading axes", (2, 1, 2, 3, 6), (2, 3, 1, 5, 4), 8)
+    yield case("float32, shared keys", (2, 3, 6), (5, 4), 8, kind="float32")
     yield case("float32", (2, 3, 6), (2, 5, 4), 8, kind="float32")
-    yield case("non-contiguous", (2, 3, 6), (2, 5, 4), 8, strided=("queries", "keys", "W_q", "W_k"))
+    yield case(
+        "non-contiguous",
+        (2, 3, 6),
+        (2, 5, 4),
+        8,
+        strided=("queries", "keys", "W_q", "W_k", "b", "w"),
+    )
     large = case("large inputs", (2, 3, 6), (2, 5, 4), 8).arguments
     # All three addends grow alike: a forgotten bias still changes the sign of many sums.
     yield Case(
         "large inputs",
         {n: a * (1e3 if n in ("queries", "keys", "b") else 1) for n, a in large.items()},
     )
+    # e^x overflows earlier in float32. Eighths keep every sum exact, so that no tanh hangs on a rounding error.
+    grid = {n: np.round(8 * a) / 8 for n, a in case("", (2, 3, 6), (2, 5, 4), 8).arguments.items()}
+    large32 = {n: a * (256 if n in ("queries", "keys", "b") else 1) for n, a in grid.items()}
+    yield Case("large inputs, float32", {n: a.astype("float32") for n, a in large32.items()})
 
 
 _ADDITIVE = ("small", "batch", "one query", "one key", "as many queries as keys")
-_LEADING = ("batch and heads", "keys shared by all heads", "each lacks an axis")
+_LEADING = (
+    "batch and heads",
+    "keys shared by all heads",
+    "each lacks an axis",
+    "queries shared by batch and heads",
+    "three leading axes",
+)
 
 additive_scores = Question(
     name="additive_scores",
@@ -55,8 +74,13 @@ additive_scores = Question(
         Aspect("shape (..., n, m)", 0.5, shape(), _ADDITIVE),
         Aspect("values", 1.5, values(), _ADDITIVE),
         Aspect("batch and heads", 0.5, values(), _LEADING),
-        Aspect("large inputs", 0.5, values(), ("large inputs",)),
-        Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
+        Aspect("large inputs", 0.5, values(), ("large inputs", "large inputs, float32")),
+        Aspect(
+            "the dtype of the arguments is kept",
+            0.5,
+            dtype(),
+            ("float32", "batch", "float32, shared keys"),
+        ),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

@@ -7,7 +7,7 @@ import numpy as np
 from autograder.checks.draw import normal, rounded
 from autograder.checks.forbid import DIFFERENTIATION
 from autograder.judge import dtype, item, shape, untouched
-from autograder.question import Aspect, Case, Question
+from autograder.question import Aspect, Case, Fault, Question, Reply
 from autograder.rules import Forbidden
 
 
@@ -32,12 +32,29 @@ def _backward_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch and heads", (2, 3, 4, 5), (2, 3, 6, 5))
     yield case("keys shared by the batch", (2, 3, 6), (5, 6))
     yield case("keys shared by batch and heads", (2, 3, 4, 6), (5, 6))
+    # As many keys as examples: a look at the first axis alone does not tell that the keys are shared.
+    yield case("keys shared by as many examples", (5, 3, 6), (5, 6))
+    yield case("keys shared by three axes", (2, 3, 2, 4, 6), (5, 6))
+    yield case("float32, shared keys", (2, 3, 6), (5, 6), kind="float32")
     yield case("float32", (2, 3, 6), (2, 5, 6), kind="float32")
     yield case("non-contiguous", (2, 3, 6), (2, 5, 6), strided=("queries", "keys", "upstream"))
 
 
 _BACKWARD = ("small", "batch", "one query", "one key", "as many queries as keys", "batch and heads")
-_SHARED = ("keys shared by the batch", "keys shared by batch and heads")
+_SHARED = (
+    "keys shared by the batch",
+    "keys shared by batch and heads",
+    "keys shared by as many examples",
+    "keys shared by three axes",
+)
+
+
+def _kept(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """Both dtypes are kept; where keys are shared, d_keys counts only if it was summed at all."""
+    if case.name == "float32, shared keys" and item(1, "d_keys")(case, expected, got):
+        return None  # lost already, under its own aspect
+    return dtype()(case, expected, got)
+
 
 scaled_dot_backward = Question(
     name="scaled_dot_backward",
@@ -52,10 +69,15 @@ scaled_dot_backward = Question(
     ),
     aspects=(
         Aspect("shapes", 0.5, shape(), _BACKWARD),
-        Aspect("d_queries", 1, item(0, "d_queries"), _BACKWARD),
+        Aspect("d_queries", 1, item(0, "d_queries"), (*_BACKWARD, *_SHARED)),
         Aspect("d_keys", 1, item(1, "d_keys"), _BACKWARD),
         Aspect("d_keys where keys are shared", 0.5, item(1, "d_keys"), _SHARED),
-        Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
+        Aspect(
+            "the dtype of the arguments is kept",
+            0.5,
+            _kept,
+            ("float32", "batch", "float32, shared keys"),
+        ),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

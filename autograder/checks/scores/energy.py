@@ -35,6 +35,8 @@ def _energy_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch", 2, 3, 5, (6, 4, 8))
     # Equal lengths let a program run that pairs query i with key i.
     yield case("as many queries as keys", 2, 4, 4, (6, 5, 8))
+    yield case("one query", 2, 1, 3, (6, 4, 8))
+    yield case("one key", 2, 3, 1, (6, 4, 8))
     yield case("wide queries", 3, 2, 4, (9, 5, 7))
     yield case("non-contiguous", 2, 3, 5, (6, 4, 8), strided=both)
     yield case(
@@ -75,7 +77,8 @@ AdditiveEnergy = Question(
     aspects=(
         Aspect("one row of weights per query", 0.5, shape(), _ENERGY),
         Aspect("each row sums to 1 over the keys", 1, _rows_sum_to_one, _ENERGY),
-        Aspect("values", 1.25, values(), _ENERGY),
+        Aspect("values", 1, values(), _ENERGY),
+        Aspect("one query, one key", 0.25, values(), ("one query", "one key")),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("batch of one", "batch")),
         Aspect("gradient reaches the queries", 0.25, values("gradients", "queries"), ("gradient",)),
         Aspect("gradient reaches the keys", 0.25, values("gradients", "keys"), ("gradient",)),

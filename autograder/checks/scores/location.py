@@ -36,6 +36,9 @@ def _location_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many filters as positions", 2, 5, 5, 3)
     yield case("wide filter", 2, 9, 4, 7)
     yield case("filter wider than the sequence", 2, 3, 4, 9)
+    yield case("one position", 2, 1, 4, 3)
+    yield case("filters of width one", 2, 5, 4, 1)
+    yield case("one filter", 2, 5, 1, 3)
     yield case("float32", 2, 7, 3, 5, kind="float32")
     yield case("non-contiguous", 3, 7, 4, 5, strided=("previous_weights", "filters"))
     both = ("previous_weights", "filters")
@@ -44,6 +47,7 @@ def _location_cases(rng: np.random.Generator) -> Iterator[Case]:
 
 
 _LOCATION = ("small", "batch", "batch of one", "as many filters as positions", "wide filter")
+_EDGES = ("one position", "filters of width one", "one filter", "filter wider than the sequence")
 _GRADIENTS = ("gradient", "gradient, wide filter")
 
 location_features = Question(
@@ -54,9 +58,7 @@ location_features = Question(
     aspects=(
         Aspect("shape (batch, m, channels)", 0.5, shape(), _LOCATION),
         Aspect("values", 1, values(), _LOCATION),
-        Aspect(
-            "filter wider than the sequence", 0.5, values(), ("filter wider than the sequence",)
-        ),
+        Aspect("one position, width one, one filter, wide filter", 0.5, values(), _EDGES),
         Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
         Aspect("gradient by the filters", 0.5, values("gradients", "filters"), _GRADIENTS),
         Aspect(

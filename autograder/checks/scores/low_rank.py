@@ -1,12 +1,13 @@
 """Question 2: bilinear scores of low rank."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
 from autograder.judge import dtype, shape, untouched, values
-from autograder.question import Aspect, Case, Question
+from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
 def _low_rank_cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -36,14 +37,39 @@ def _low_rank_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("batch and heads", (2, 3, 4, 7), (2, 3, 6, 5), 2)
     yield case("keys shared by all heads", (2, 3, 4, 7), (2, 1, 6, 5), 2)
     yield case("each lacks an axis", (2, 1, 4, 7), (3, 6, 5), 2)
+    yield case("queries shared by batch and heads", (4, 7), (2, 3, 6, 5), 7)
+    yield case("three leading axes", (2, 1, 2, 3, 6), (2, 3, 1, 5, 4), 7)
+    yield case("float32, shared keys", (2, 3, 6), (5, 4), 7, kind="float32")
     yield case("float32", (2, 3, 6), (2, 5, 4), 7, kind="float32")
     yield case("non-contiguous", (2, 3, 6), (2, 5, 4), 7, strided=("queries", "keys", "U", "V"))
-    # U Vᵀ would take 12 GB here, and a sum over all four indices at once 10¹⁰ products.
-    yield case("wide", (1, 60_000), (3, 50_000), 2, kind="float32")
+    # U Vᵀ would take 12 GB here, and a sum over all four indices at once 10¹⁰ products. Its parts count too:
+    # 20 MB are 100 rows of it, and several copies of all arguments. No smaller sizes tell the misconceptions apart.
+    yield replace(case("wide", (1, 60_000), (2, 50_000), 2, kind="float32"), held_bytes=20_000_000)
 
 
 _LOW_RANK = ("small", "batch", "one query", "one key", "queries as wide as keys", "float32")
-_LEADING = ("batch and heads", "keys shared by all heads", "each lacks an axis")
+_LEADING = (
+    "batch and heads",
+    "keys shared by all heads",
+    "each lacks an axis",
+    "queries shared by batch and heads",
+    "three leading axes",
+)
+
+
+def _no_matrix(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """The values are right, and neither W nor large parts of it lived at any time."""
+    if fault := values()(case, expected, got):
+        return fault
+    held, limit = got["held"], case.held_bytes
+    if limit is None or (held is not None and held <= limit):
+        return None
+    return Fault(
+        "Your function forms a matrix of width d_k for many of the d_q features, whole or in parts.",
+        f"at most {limit / 1e6:.0f} MB beside the arguments",
+        f"{held / 1e6:.0f} MB" if held is not None else "no answer",
+    )
+
 
 low_rank_bilinear_scores = Question(
     name="low_rank_bilinear_scores",
@@ -53,8 +79,13 @@ low_rank_bilinear_scores = Question(
         Aspect("shape (..., n, m)", 0.5, shape(), _LOW_RANK),
         Aspect("values", 0.75, values(), _LOW_RANK),
         Aspect("batch and heads", 0.5, values(), _LEADING),
-        Aspect("no d_q by d_k matrix", 0.5, values(), ("wide",)),
-        Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),
+        Aspect("no d_q by d_k matrix", 0.5, _no_matrix, ("wide",)),
+        Aspect(
+            "the dtype of the arguments is kept",
+            0.25,
+            dtype(),
+            ("float32", "batch", "float32, shared keys"),
+        ),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

@@ -21,10 +21,20 @@ def _scaled_dot_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("one key", normal(rng, 2, 3, 5), normal(rng, 2, 1, 5))
     # Only here does a key that was never transposed go through, so only here is it seen to be wrong.
     yield case("as many keys as features", normal(rng, 2, 3, 6), normal(rng, 2, 6, 6))
+    yield case("as many keys as queries", normal(rng, 2, 3, 5), normal(rng, 2, 3, 5))
     yield case("batch and heads", normal(rng, 2, 3, 4, 5), normal(rng, 2, 3, 6, 5))
     yield case("keys shared by all heads", normal(rng, 2, 3, 4, 5), normal(rng, 2, 1, 6, 5))
     yield case("keys shared by batch and heads", normal(rng, 2, 3, 4, 5), normal(rng, 6, 5))
     yield case("each lacks an axis", normal(rng, 2, 1, 4, 5), normal(rng, 3, 6, 5))
+    yield case("queries shared by batch and heads", normal(rng, 4, 5), normal(rng, 2, 3, 6, 5))
+    # As many examples as heads: only the rule of broadcasting says whose keys these are.
+    yield case("keys of each head", normal(rng, 3, 3, 4, 5), normal(rng, 3, 6, 5))
+    yield case("three leading axes", normal(rng, 2, 1, 2, 3, 4), normal(rng, 2, 3, 1, 5, 4))
+    yield case(
+        "float32, shared keys",
+        normal(rng, 2, 3, 6, dtype="float32"),
+        normal(rng, 5, 6, dtype="float32"),
+    )
     yield case(
         "float32", normal(rng, 2, 3, 6, dtype="float32"), normal(rng, 2, 5, 6, dtype="float32")
     )
@@ -32,12 +42,23 @@ def _scaled_dot_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("non-contiguous", normal(rng, 2, 3, 7), normal(rng, 2, 5, 7), ("queries", "keys"))
 
 
-_OWN_KEYS = ("small", "batch", "one query", "one key", "as many keys as features", "large scores")
+_OWN_KEYS = (
+    "small",
+    "batch",
+    "one query",
+    "one key",
+    "as many keys as features",
+    "as many keys as queries",
+    "large scores",
+)
 _LEADING = (
     "batch and heads",
     "keys shared by all heads",
     "keys shared by batch and heads",
     "each lacks an axis",
+    "queries shared by batch and heads",
+    "keys of each head",
+    "three leading axes",
 )
 
 scaled_dot_scores = Question(
@@ -48,7 +69,12 @@ scaled_dot_scores = Question(
         Aspect("shape (..., n, m)", 0.5, shape(), (*_OWN_KEYS, *_LEADING)),
         Aspect("values", 1, values(), _OWN_KEYS),
         Aspect("leading axes that broadcast", 0.5, values(), _LEADING),
-        Aspect("the dtype of the arguments is kept", 0.5, dtype(), ("float32", "batch")),
+        Aspect(
+            "the dtype of the arguments is kept",
+            0.5,
+            dtype(),
+            ("float32", "batch", "float32, shared keys"),
+        ),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

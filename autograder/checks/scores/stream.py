@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import differs, dtype, item, one_at_a_time, untouched
+from autograder.judge import differs, dtype, item, one_at_a_time, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
 
@@ -17,8 +17,10 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
         kind: str = "float64",
         strided: bool = False,
         held_bytes: int | None = None,
+        scale: float = 1,
     ) -> Case:
-        # Eighths, and d_k 4 or 16: every score is exact in any order of summation, so ties are real ties.
+        # Eighths, and d_k 4 or 16: every score is exact in any order of summation, so ties are real ties. So are those
+        # of query 0, which adds but one product, in any width.
         queries, keys = (
             np.round(8 * rng.normal(size=(n, d_k))) / 8,
             np.round(8 * rng.normal(size=(sum(blocks), d_k))) / 8,
@@ -30,6 +32,7 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
         keys[:, 0] = -1 - np.abs(keys[:, 0])
         keys[blocks[0], 0] = -0.5
         keys[blocks[0] + blocks[1] - 1] = keys[-1] = keys[blocks[0]]
+        keys *= scale
         parts = np.split(keys.astype(kind), np.cumsum(blocks)[:-1])
         names = ("queries", "key_blocks") if strided else ()
         arguments = {"queries": queries.astype(kind), "key_blocks": parts}
@@ -39,12 +42,15 @@ def _running_best_cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("small", 2, 4, (2, 1, 2))
     yield case("blocks of unequal size", 3, 4, (4, 2, 5, 1))
     yield case("one key per block", 3, 4, (1,) * 5)
-    yield case("one query", 1, 4, (2, 3, 1))
+    # The root of 6 is no whole number.
+    yield case("one query", 1, 6, (2, 3, 1))
+    # A finite stand-in for minus infinity lies above these scores; a power of two keeps them exact.
+    yield case("very low scores", 2, 4, (3, 2, 1), scale=2.0**100)
     yield case("sixteen features", 6, 16, (3, 5, 2, 4))
     yield case("float32", 3, 16, (2, 4, 1), kind="float32")
     yield case("non-contiguous", 3, 4, (2, 3, 2), strided=True)
-    # All scores are 64 kB, those of one block 8 kB; one best per query and block would be 2 kB.
-    yield case("long stream", 16, 4, (64,) * 8, held_bytes=32_000)
+    # All keys are 64 kB and all scores too, those of one block 4 kB; so is one best per query and block.
+    yield case("long stream", 16, 16, (32,) * 16, held_bytes=32_000)
 
 
 def _right_key(case: Case, expected: Reply, got: Reply) -> Fault | None:
@@ -57,16 +63,30 @@ def _right_key(case: Case, expected: Reply, got: Reply) -> Fault | None:
     return differs(want, have, "The index of the best key")
 
 
+_ORDINARY = (
+    "small",
+    "blocks of unequal size",
+    "one key per block",
+    "one query",
+    "sixteen features",
+    "float32",
+    "non-contiguous",
+    "long stream",
+)
+
 running_best_key = Question(
     name="running_best_key",
     title="The best key of a stream",
     cases=_running_best_cases,
     aspects=(
-        Aspect("best score of every query", 1.25, item(0, "The best score")),
-        Aspect("index of the best key in the whole stream", 1, _right_key),
-        Aspect("the first of equal keys wins", 0.5, item(1, "The index of the best key")),
+        Aspect("best score of every query", 1, item(0, "The best score"), _ORDINARY),
+        Aspect("index of the best key in the whole stream", 1, _right_key, _ORDINARY),
+        Aspect(
+            "the first of equal keys wins", 0.5, item(1, "The index of the best key"), _ORDINARY
+        ),
+        Aspect("very low scores", 0.25, values(), ("very low scores",)),
         Aspect("the best scores keep the dtype", 0.25, dtype(0), ("float32", "small")),
-        Aspect("one block at a time", 0.5, one_at_a_time("the scores"), ("long stream",)),
+        Aspect("one block at a time", 0.5, one_at_a_time("keys or scores"), ("long stream",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,
