@@ -34,7 +34,8 @@ class DamagedFile(ValueError):
     """A file is not what was written."""
 
 
-def _safetensors() -> Any:
+def require_safetensors() -> Any:
+    """The package that reads and writes weights; raises one sentence where it is missing."""
     try:
         import safetensors.torch
     except ImportError:
@@ -73,7 +74,7 @@ def weights_of(model: nn.Module, metadata: dict[str, str] | None = None) -> byte
         seen.add(tensor.data_ptr())
         tensor = tensor.detach().cpu().contiguous()
         tensors[name] = tensor.clone() if again else tensor
-    return _safetensors().save(tensors, metadata)
+    return require_safetensors().save(tensors, metadata)
 
 
 def save_model(path: Path, model: nn.Module, vocabulary: Characters) -> None:
@@ -99,7 +100,7 @@ def load_model(path: Path) -> tuple[LanguageModel, Characters]:
         raise FileNotFoundError(
             f"there is no model at {path}: train one with `python -m attend.train`"
         )
-    _safetensors()
+    require_safetensors()
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -177,7 +178,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
             f"the checkpoint {path} is damaged ({error}): delete that folder, and training goes on "
             "from the checkpoint before it, or from the start where there is none"
         ) from None
-    weights = _safetensors().load(files[WEIGHTS])
+    weights = require_safetensors().load(files[WEIGHTS])
     state = torch.load(io.BytesIO(files[OPTIMIZERS]), map_location="cpu", weights_only=True)
     return weights, state, record
 

@@ -120,12 +120,13 @@ class Trainer:
         x, y = self.corpus.batch(s.batch, s.seed, self.step)
         total = torch.zeros((), device=self.device)
         for piece in range(pieces):
-            rows = slice(self.rank * self.share + piece * self.micro, None)
+            first = self.rank * self.share + piece * self.micro
+            rows = slice(first, first + self.micro)
             place = np.random.SeedSequence([s.seed, self.step, self.rank, piece])
             torch.manual_seed(int(place.generate_state(1)[0]))  # for dropout
             waits = self.processes > 1 and piece < pieces - 1  # processes exchange gradients once
             with self.model.no_sync() if waits else contextlib.nullcontext():
-                loss = self.loss(x[rows][: self.micro], y[rows][: self.micro]) / pieces
+                loss = self.loss(x[rows], y[rows]) / pieces
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
