@@ -59,11 +59,11 @@ class Settings:
 # Each row: what it is called, and what it changes in the configuration or in the settings.
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("rotary positions", {"positions": "rotary"}),
-    ("RMSNorm, no biases", {"norm": "rms", "bias": False, "embedding_norm": True}),
+    ("RMSNorm, no biases", {"norm": "rms", "bias": False}),
     ("query-key norm", {"query_key_norm": True}),
     ("squared ReLU", {"activation": "squared_relu"}),
     ("zero-initialised outputs", {"zero_output": True}),
-    ("Muon", {"optimizer": "muon", "weight_decay": 0.0}),
+    ("Muon", {"optimizer": "muon", "rate": 0.01, "momentum": 0.9, "weight_decay": 0.0}),
     ("late linear decay", {"schedule": "stable", "floor": 0.0, "warmup": 10}),
     ("logit soft-cap", {"soft_cap": 15.0}),
 ]
@@ -75,7 +75,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 # Sizes and budgets; the GPU's are untested where there is none.
 PRESETS: dict[str, dict[str, Any]] = {
-    "cpu": {"layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 24, "steps": 1500},
+    "cpu": {"layers": 4, "heads": 4, "width": 128, "context": 64, "batch": 16, "steps": 1200},
     "t4": {
         "layers": 6,
         "heads": 6,

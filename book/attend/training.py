@@ -205,9 +205,9 @@ class Trainer:
         """What must be the same for a run to go on."""
         settings = dataclasses.asdict(self.settings)
         return {
+            "vocabulary": self.corpus.vocabulary.symbols,  # first: the model's size follows from it
             "settings": {name: settings[name] for name in settings.keys() - MAY_CHANGE},
             "model": checkpoints.configuration_of(self.plain),
-            "vocabulary": self.corpus.vocabulary.symbols,
         }
 
     def resume(self) -> bool:
