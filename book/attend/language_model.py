@@ -33,7 +33,6 @@ class Configuration:
         bias: whether linear layers have biases.
         query_key_norm: bring queries and keys to unit mean square before scoring (Henry et al. 2020; there
             with a learned scale, here with 1 / sqrt(d_k), which bounds the scores by sqrt(d_k)).
-        embedding_norm: normalise the embeddings before the first block.
         zero_output: the last matrix of every sublayer starts at 0, so that each block starts as the
             identity (Zhang et al. 2019, "Fixup"; here only this part of it).
         tied: one matrix embeds tokens and scores them (Press and Wolf 2017).
@@ -51,7 +50,6 @@ class Configuration:
     activation: str = "gelu"
     bias: bool = True
     query_key_norm: bool = False
-    embedding_norm: bool = False
     zero_output: bool = False
     tied: bool = True
     soft_cap: float = 0.0
@@ -68,20 +66,14 @@ class Configuration:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not one of {allowed}")
 
 
-class RMSNorm(nn.Module):
-    """`attend.multi_head.rms_norm` without a gain, which the next matrix could absorb.
-
-    Source: Zhang and Sennrich 2019, equation 4.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise x (..., d)."""
-        return F.rms_norm(x, x.shape[-1:], eps=1e-6)
+def rms_norm(width: int) -> nn.Module:
+    """`attend.multi_head.rms_norm` without a gain, which the next matrix could absorb."""
+    return nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
 
 
 def make_norm(c: Configuration) -> nn.Module:
     """The normalisation that a configuration asks for."""
-    return nn.LayerNorm(c.width, bias=c.bias) if c.norm == "layer" else RMSNorm()
+    return nn.LayerNorm(c.width, bias=c.bias) if c.norm == "layer" else rms_norm(c.width)
 
 
 def rotation(n: int, d_k: int) -> torch.Tensor:
@@ -102,10 +94,7 @@ def rotate(x: torch.Tensor, cos_sin: torch.Tensor) -> torch.Tensor:
 
 
 class CausalAttention(nn.Module):
-    """Multi-head self-attention that sees the past only.
-
-    Source: Vaswani et al. 2017, sections 3.2.2 and 3.2.3.
-    """
+    """Multi-head self-attention that sees the past only (Vaswani et al. 2017, sections 3.2.2 and 3.2.3)."""
 
     def __init__(self, c: Configuration) -> None:
         super().__init__()
@@ -113,7 +102,7 @@ class CausalAttention(nn.Module):
         self.query, self.key, self.value, self.output = (
             nn.Linear(c.width, c.width, bias=c.bias) for _ in range(4)
         )
-        self.norm = RMSNorm()
+        self.norm = rms_norm(c.width // c.heads)
 
     def forward(self, x: torch.Tensor, cos_sin: torch.Tensor | None) -> torch.Tensor:
         """Attend from each position of x (batch, n, width) to itself and the ones before."""
@@ -131,10 +120,7 @@ class CausalAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers around an activation, at each position by itself; four times as wide inside.
-
-    Source: Vaswani et al. 2017, section 3.3.
-    """
+    """Two linear layers, four times as wide between them (Vaswani et al. 2017, section 3.3)."""
 
     def __init__(self, c: Configuration) -> None:
         super().__init__()
@@ -150,10 +136,7 @@ class FeedForward(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Attention and feed-forward network, each normalised before and added to its input.
-
-    Source: Radford et al. 2019, section 2.3; Xiong et al. 2020, figure 1 (b).
-    """
+    """Attention and feed-forward network, both with pre-norm (Xiong et al. 2020, figure 1 b)."""
 
     def __init__(self, c: Configuration) -> None:
         super().__init__()
@@ -168,10 +151,7 @@ class DecoderBlock(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """From tokens to the logits of the tokens that follow them.
-
-    Source: Radford et al. 2019, section 2.3, where no switch of the configuration says otherwise.
-    """
+    """From tokens to the logits of the tokens that follow them (Radford et al. 2019, section 2.3)."""
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__()
@@ -180,7 +160,6 @@ class LanguageModel(nn.Module):
         self.positions = nn.Embedding(c.context, c.width) if c.positions == "learned" else None
         turns = rotation(c.context, c.width // c.heads) if c.positions == "rotary" else None
         self.register_buffer("cos_sin", turns, persistent=False)  # derived, so never saved
-        self.embedding_norm = RMSNorm() if c.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(c.dropout)
         self.blocks = nn.ModuleList(DecoderBlock(c) for _ in range(c.layers))
         self.norm = make_norm(c)
@@ -189,10 +168,7 @@ class LanguageModel(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """Draw the weights as GPT-2: deviation 0.02, less for what is added 2 · layers times.
-
-        Source: Radford et al. 2019, section 2.3 (the 1/sqrt of the residual layers), and its code (0.02).
-        """
+        """Draw the weights as GPT-2's code: deviation 0.02, less for what is added 2 · layers times."""
         c = self.configuration
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
@@ -218,7 +194,7 @@ class LanguageModel(nn.Module):
         x = self.embedding(tokens)
         if self.positions is not None:
             x = x + self.positions.weight[:n]
-        x = self.dropout(self.embedding_norm(x))
+        x = self.dropout(x)
         cos_sin = None if self.cos_sin is None else self.cos_sin[:, :n]
         for block in self.blocks:
             x = block(x, cos_sin)
@@ -235,7 +211,7 @@ class LanguageModel(nn.Module):
 
         6 P + 12 · layers · width · context: P are the weights of all matrix products, the one of the logits
         included and looked-up tables not; each multiplies and adds once forward and twice backward. The second
-        term is that of Q Kᵀ and of weights times V. By custom causal masking is not deducted.
+        term is that of Q Kᵀ and of weights times V. As is the custom, nothing is deducted for the causal mask.
 
         Source: Chowdhery et al. 2022 ("PaLM"), appendix B.
         """

@@ -47,8 +47,7 @@ def find_device() -> torch.device:
 
 
 def find_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 on GPUs that compute it (from compute capability 8 on; before, it is emulated and slow),
-    float16 on older ones, and float32 elsewhere."""
+    """bfloat16 on GPUs from capability 8 on (older ones emulate it), float16 on those, else float32."""
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
@@ -245,7 +244,7 @@ class Trainer:
         try:
             with self._signals():
                 self._loop()
-        except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             raise TrainingError(
@@ -274,8 +273,7 @@ class Trainer:
             store = self.step % s.save_every == 0 or last
             if not (self.step % s.log_every == 0 or test or store):
                 continue
-            seen = len(self.unseen)
-            loss = self.look()
+            seen, loss = len(self.unseen), self.look()
             now = time.perf_counter()
             self.seconds += now - began
             tokens = s.batch * self.corpus.context
@@ -345,7 +343,7 @@ def train(
     settings: Settings,
     folder: Path | str | None = None,
     **options,
-):
+) -> Curves:
     """Train a model, going on where the folder holds a checkpoint; returns the curves. See `Trainer`."""
     trainer = Trainer(model, corpus, settings, folder, **options)
     trainer.resume()
