@@ -265,7 +265,9 @@ class TestSampling:
 def test_the_gpt2_recipe_equals_the_reference():
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     theirs = transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(VOCABULARY, n_positions=7, n_embd=12, n_layer=2, n_head=2)
+        transformers.GPT2Config(
+            vocab_size=VOCABULARY, n_positions=7, n_embd=12, n_layer=2, n_head=2
+        )
     ).eval()
     ours = model_of("gpt2").eval()
     source = {name: tensor for name, tensor in theirs.transformer.state_dict().items()}

@@ -649,7 +649,7 @@ class TestCommands:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        # What torchrun sets; its own start needs a rendezvous that not every machine's network allows.
+        # What torchrun sets; without it there is no rendezvous to wait for, and no port to be chosen twice.
         place = {
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
