@@ -97,7 +97,8 @@ class Trainer:
         if on_gpu:
             self.model = torch.compile(self.model)  # on a CPU small models gain less than it costs
         if together:
-            self.model = nn.parallel.DistributedDataParallel(self.model)
+            # Buffers are the same everywhere, and in a validation not all processes have as many batches.
+            self.model = nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False)
         self.precision = find_precision(self.device)
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == torch.float16)
         self.optimizers = make_optimizers(self.plain, s)
@@ -288,8 +289,7 @@ class Trainer:
                 validation_loss=tested,
                 rate=rate_factor(self.step - 1, s),
             )
-            stopped = bool(s.patience and self.waited >= s.patience)
-            if store or stopped:
+            if store or (s.patience and self.waited >= s.patience):
                 self.save()
             progress.show(self.curves, self.step, loss, validation, speed)
             began = time.perf_counter()  # validation and saving are not training time
