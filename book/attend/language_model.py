@@ -29,14 +29,15 @@ class Configuration:
         dropout: share of activations set to 0 in training.
         positions: "learned" (a table, GPT-2) or "rotary" (Su et al. 2021).
         norm: "layer" (Ba et al. 2016) or "rms" (Zhang and Sennrich 2019), without learned gains.
-        activation: "gelu" (the tanh form, as GPT-2) or "squared_relu" (So et al. 2021, section 4.1).
+        activation: "gelu" (the tanh form, as GPT-2) or "squared_relu" (So et al. 2021, "Primer").
         bias: whether linear layers have biases.
-        query_key_norm: bring queries and keys to unit mean square before scoring (Henry et al. 2020; there
-            with a learned scale, here with 1 / sqrt(d_k), which bounds the scores by sqrt(d_k)).
+        query_key_norm: bring queries and keys to unit mean square before scoring (Henry et al. 2020: there
+            to length 1, with a learned scale; here with 1 / sqrt(d_k), which bounds scores by sqrt(d_k)).
         zero_output: the last matrix of every sublayer starts at 0, so that each block starts as the
             identity (Zhang et al. 2019, "Fixup"; here only this part of it).
         tied: one matrix embeds tokens and scores them (Press and Wolf 2017).
-        soft_cap: logits become cap · tanh(logits / cap) (Gemma 2, 2024, section 2); 0 leaves them alone.
+        soft_cap: logits become cap · tanh(logits / cap) (Gemma Team 2024, "Gemma 2", section 2, which caps
+            attention's scores too); 0 leaves them alone.
     """
 
     vocabulary: int
@@ -67,7 +68,7 @@ class Configuration:
 
 
 def rms_norm(width: int) -> nn.Module:
-    """`attend.multi_head.rms_norm` without a gain, which the next matrix could absorb."""
+    """`attend.multi_head.rms_norm` without a gain: where a matrix follows, that can absorb one."""
     return nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
 
 
@@ -80,7 +81,7 @@ def rotation(n: int, d_k: int) -> torch.Tensor:
     """Cosines and sines (2, n, d_k) for `rotate`.
 
     Source: Su et al. 2021, equation 34. Feature t is paired with t + d_k / 2, not with its neighbour as in
-    `attend.multi_head.rotary`: the same up to the order of features, and halves are cheaper to exchange.
+    `attend.multi_head.rotary`: the same up to the order of features, and halves are exchanged by one roll.
     """
     angles = torch.arange(n)[:, None] * torch.tensor(turning_rates(d_k))
     cos, sin = angles.cos(), angles.sin()
@@ -168,7 +169,11 @@ class LanguageModel(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """Draw the weights as GPT-2's code: deviation 0.02, less for what is added 2 · layers times."""
+        """Draw the weights with deviation 0.02, less for what is added 2 · layers times.
+
+        Source: OpenAI's code of GPT-2 for 0.02 (it has 0.01 for positions); Radford et al. 2019, section 2.3,
+        for the factor 1 / sqrt(residual layers), of which each block has two.
+        """
         c = self.configuration
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
@@ -199,7 +204,7 @@ class LanguageModel(nn.Module):
         for block in self.blocks:
             x = block(x, cos_sin)
         matrix = self.embedding.weight if self.output is None else self.output.weight
-        logits = F.linear(self.norm(x), matrix).float()  # a softmax in half precision is too coarse
+        logits = F.linear(self.norm(x), matrix).float()  # as CUDA's autocast for a cross-entropy
         return c.soft_cap * torch.tanh(logits / c.soft_cap) if c.soft_cap else logits
 
     def parameter_count(self) -> int:
@@ -211,9 +216,9 @@ class LanguageModel(nn.Module):
 
         6 P + 12 · layers · width · context: P are the weights of all matrix products, the one of the logits
         included and looked-up tables not; each multiplies and adds once forward and twice backward. The second
-        term is that of Q Kᵀ and of weights times V. As is the custom, nothing is deducted for the causal mask.
+        term is that of Q Kᵀ and of weights times V. Nothing is deducted for the causal mask.
 
-        Source: Chowdhery et al. 2022 ("PaLM"), appendix B.
+        Source: Chowdhery et al. 2022 ("PaLM"), appendix B; there with all parameters for P.
         """
         c = self.configuration
         products = 12 * c.layers * c.width**2 + c.vocabulary * c.width
@@ -231,7 +236,7 @@ def next_token_probabilities(
     Args:
         logits: (..., vocabulary).
         temperature: logits are divided by it; 0 puts everything on the likeliest token.
-        top_k: keep only so many of the likeliest tokens (Fan et al. 2018, section 5.1).
+        top_k: keep only so many of the likeliest tokens (Fan et al. 2018, section 5.4).
         top_p: keep the fewest likeliest tokens that have at least this probability together
             (Holtzman et al. 2020, section 3.1); counted after temperature and top_k.
 

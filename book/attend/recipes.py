@@ -24,7 +24,7 @@ class Settings:
         beta1, beta2, momentum: how much of the past AdamW's two means and Muon's mean keep.
         weight_decay: of the matrices; norms, biases and embeddings have none.
         clip: gradients are scaled down to this norm over all parameters; 0 leaves them alone.
-        schedule: "cosine", or "stable" (warm-up, stable, linear decay; Hägele et al. 2024).
+        schedule: "cosine", or "stable" (after the warm-up constant, then a linear fall; Hägele et al. 2024).
         warmup: steps in which the rates rise. floor: their last value as a share of the highest.
         decay: the share of the steps that the fall of "stable" takes.
         seed: of the windows and of dropout.

@@ -47,7 +47,7 @@ def find_device() -> torch.device:
 
 
 def find_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 on GPUs from capability 8 on (older ones emulate it), float16 on those, else float32."""
+    """bfloat16 on GPUs that have it (from capability 8 on), float16 on older ones, else float32."""
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
@@ -94,8 +94,8 @@ class Trainer:
                 f"a process's {self.share} windows cannot be cut into micro-batches of {self.micro}"
             )
         self.plain = self.model = model.to(self.device)
-        if on_gpu:
-            self.model = torch.compile(self.model)  # on a CPU small models gain less than it costs
+        if on_gpu:  # on a CPU it would need a C++ compiler, which not every machine has
+            self.model = torch.compile(self.model)
         if together:
             # Buffers are the same everywhere, and in a validation not all processes have as many batches.
             self.model = nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False)
