@@ -84,7 +84,7 @@ lint: env
 # Pin what pyproject.toml asks for, as resolved today. PyTorch's build (CPU, CUDA) is the machine's own.
 lock:
 	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[book,grader,postgresql,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[book,grader,lab,postgresql,test]'
 	echo "# The pinned environment of the course: \`make lock\` writes it." > requirements.txt
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^nvidia\|^triton\|^cuda' | sed 's/^\(torch==[^+]*\).*/\1/' >> requirements.txt
 
