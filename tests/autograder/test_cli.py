@@ -49,8 +49,8 @@ def test_an_unknown_assignment_is_one_sentence(command, course, name):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("grade", "No hand-ins for 02-scores"),
-        ("feedback", "No hand-ins for 02-scores"),
+        ("grade", "No hand-ins for 01-background"),
+        ("feedback", "No hand-ins for 01-background"),
         ("export", "No gradebook"),
         ("report", "Nothing is graded yet"),
     ],

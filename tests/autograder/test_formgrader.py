@@ -144,11 +144,11 @@ def test_from_generate_to_feedback(course, assignment, hand_in, right, server, p
     with photographed(page, "formgrader-generate"):
         assignment.release.unlink()
         page.goto(f"{formgrader}/manage_assignments?token={server.token}")
-        press(page, "td.assign a")
+        press(page, f"tr:has-text('{NAME}') td.assign a")
         assert assignment.release.is_file()
 
     with photographed(page, "formgrader-autograde"):
-        page.click("td.num-submissions a")
+        page.click(f"tr:has-text('{NAME}') td.num-submissions a")
         for student in ("ada", "blank"):
             page.locator(f"{row(student)} .status span:text-is('needs autograding')").wait_for()
             press(page, f"{row(student)} .autograde a")

@@ -151,6 +151,14 @@ def test_a_leak_is_not_published(small, place, text, complaint):
         publish(small, small / "site", small / "leaky")
 
 
+def test_what_the_statement_gives_is_no_leak(small):
+    """As where a listing to be mended is right in parts."""
+    source = small / "solutions/01/one.md"
+    source.write_text("The listing:\n    return (queries @ keys) * 42\n" + source.read_text())
+    (small / "site/a.html").write_text("<pre>return (queries @ keys) * 42</pre>")
+    publish(small, small / "site", small / "clean")
+
+
 def test_a_leak_in_a_notebook_is_not_published(small):
     cell = nbformat.v4.new_code_cell("return (queries @ keys) * 42\n")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), small / "exercises/01/one.ipynb")
