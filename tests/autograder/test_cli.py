@@ -161,7 +161,7 @@ def test_without_a_sandbox_only_the_sample_class_is_graded(assignment, environme
             check=False,
         )
 
-    release = [Path(sys.executable).with_name("autograder"), "release"]
+    release = [Path(sys.executable).with_name("autograder"), "release", assignment.name]
     subprocess.run(release, cwd=assignment.course.root, env=environment, check=True)
     named = grade("--sandbox", "bwrap")
     assert named.returncode == 2 and "bwrap is not installed" in named.stderr
