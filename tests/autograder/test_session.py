@@ -106,6 +106,7 @@ def test_a_call_changes_nothing_for_the_next(session):
 LEAVES_SOMETHING = {
     "a name": "global new; new = 1",
     "an item": "kept.append(1)",
+    "a number twice replaced": "for _ in range(2): globals()['number'] = number + 0.5",
     "an entry": "table['a'] = 1",
     "a value in an array": "array[0] = 7",
     "a value in a tensor": "tensor[0] = 7",
@@ -130,6 +131,7 @@ def test_what_a_question_leaves_behind_the_next_one_does_not_see(kind, what):
             "import os, signal, subprocess, sys, threading, time, warnings\n"
             "import numpy as np\nimport torch\n"
             "kept, table, array, tensor = [], {}, np.zeros(3), torch.zeros(3)\n"
+            "number = float('0.25')\n"
             "class Own: pass\nown = Own()\n"
             "def probe(): return os.getpid()\n"
             f"def leave():\n    {LEAVES_SOMETHING[what]}\n    return os.getpid()"

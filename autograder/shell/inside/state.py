@@ -19,6 +19,20 @@ KEPT_BYTES = 50_000_000  # what a process may have grown by
 HASHED_BYTES = 1_000_000  # a larger array is told by its identity only
 
 
+class Same:
+    """A value to be compared by identity. It is held, so that no other can come to lie at its address."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class State:
     """The state of this process when the object is made; `same` tells whether it is still so.
 
@@ -57,15 +71,15 @@ def _traits(value: Any) -> tuple[Any, ...]:
     """A value's identity and, where it can change, a little of what it holds."""
     kind = type(value)
     if kind in CONTAINERS:
-        return id(value), len(value)
+        return Same(value), len(value)
     if kind is np.ndarray and value.nbytes <= HASHED_BYTES and not value.dtype.hasobject:
-        return id(value), zlib.crc32(value.tobytes())
+        return Same(value), zlib.crc32(value.tobytes())
     if kind is torch.Tensor:
-        return id(value), value._version
+        return Same(value), value._version
     owner = value if kind is type else kind
     if kind is types.FunctionType or owner.__module__ == "__main__":
-        return id(value), *map(id, getattr(value, "__dict__", {}).values())
-    return (id(value),)
+        return Same(value), *map(Same, getattr(value, "__dict__", {}).values())
+    return (Same(value),)
 
 
 def _resident() -> int:
