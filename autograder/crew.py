@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 from autograder.shell.container import ENGINES
 from autograder.shell.limits import Limits
@@ -40,6 +39,6 @@ class Crew:
 
     def grade(
         self, tasks: Iterable[Task], started: Started
-    ) -> Iterator[tuple[str, Graded | Exception | Any]]:
+    ) -> Iterator[tuple[str, Graded | Exception]]:
         """What `work` makes of each task, as it comes; see `workers.each`."""
         return each(work, tasks, self._jobs, self._dask, started, self._begin)

@@ -45,11 +45,20 @@ def values(part: str = "value", name: str | None = None) -> Judge:
 
 
 def gradients(*names: str) -> Judge:
-    """The gradients by these arguments, or parameters, all equal the solution's."""
-    judges = [values("gradients", name) for name in names]
+    """The gradients by these arguments or parameters, or by all that the case asks for, equal the solution's."""
 
     def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
-        faults = (judged(case, expected, got) for judged in judges)
+        judges = (values("gradients", name) for name in names or case.gradient_of)
+        return every(*judges)(case, expected, got)
+
+    return judge
+
+
+def every(*judges: Judge) -> Judge:
+    """None of the judges finds a fault; the first one's is told."""
+
+    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
+        faults = (one(case, expected, got) for one in judges)
         return next((fault for fault in faults if fault), None)
 
     return judge
@@ -128,6 +137,17 @@ def untouched() -> Judge:
 
 def one_at_a_time(what: str) -> Judge:
     """A stream is read item by item and `what` of it is not kept; it counts only where the value itself is right."""
+    sentence = f"Your function keeps {what} of the whole stream: hold those of one block at a time."
+    return within(sentence, "beside the stream", 1e3, "kB")
+
+
+def within(
+    sentence: str, where: str, size: float = 1e6, unit: str = "MB", digits: int = 0
+) -> Judge:
+    """No more was held than the case allows; it counts only where the value itself is right.
+
+    Bytes are told in a `unit` of that `size`; `where` says what they were held beside, or during.
+    """
 
     def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
         if fault := values()(case, expected, got):
@@ -136,9 +156,9 @@ def one_at_a_time(what: str) -> Judge:
         if limit is None or (held is not None and held <= limit):
             return None
         return Fault(
-            f"Your function keeps {what} of the whole stream: hold those of one block at a time.",
-            f"at most {limit / 1000:.0f} kB beside the stream",
-            f"{held / 1000:.0f} kB" if held is not None else "no answer",
+            sentence,
+            f"at most {limit / size:.0f} {unit} {where}",
+            f"{held / size:.{digits}f} {unit}" if held is not None else "no answer",
         )
 
     return judge

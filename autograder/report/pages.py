@@ -178,6 +178,7 @@ class FeedbackExporter(Exporter):
         names = resources["nbgrader"]
         course = Course.find(gradebook=names["db_url"])
         marks = class_marks(course, names["assignment"], names["notebook"], names["student"])
-        paper = Assignment.named(course, names["assignment"]).paper
-        shown = solutions(paper) if self.with_solutions else {}
+        shown: Solutions = {}
+        if self.with_solutions:
+            shown = solutions(Assignment.named(course, names["assignment"]).paper)
         return make_page(Path(filename).read_bytes(), marks[names["student"]], shown), resources

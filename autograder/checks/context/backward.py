@@ -7,8 +7,8 @@ import numpy as np
 
 from autograder.checks.draw import normal, rounded
 from autograder.checks.forbid import DIFFERENTIATION
-from autograder.judge import dtype, item, shape, untouched
-from autograder.question import Aspect, Case, Fault, Question, Reply
+from autograder.judge import dtype, every, item, shape, untouched
+from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden
 
 
@@ -51,13 +51,9 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("non-contiguous", (2, 3, 5), 6, 4, [4, 3], strided=names)
 
 
-def _empty(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """An example without a memory has no gradients, and adds nothing to that of W."""
-    faults = (item(i, name)(case, expected, got) for i, name in _GRADIENTS)
-    return next((fault for fault in faults if fault), None)
-
-
 _GRADIENTS = ((1, "d_memory"), (0, "d_queries"), (2, "d_W"))
+# An example without a memory has no gradients, and adds nothing to that of W.
+_EMPTY = every(*(item(i, name) for i, name in _GRADIENTS))
 _PLAIN = ("small", "batch", "one query", "queries as wide as the memory", "gaps in the memory")
 _EQUAL = "as many queries as positions"
 
@@ -77,7 +73,7 @@ memory_backward = Question(
         Aspect("d_queries", 1, item(0, "d_queries"), (*_PLAIN, _EQUAL)),
         Aspect("d_memory", 1.5, item(1, "d_memory"), (*_PLAIN, _EQUAL)),
         Aspect("d_W", 1, item(2, "d_W"), (*_PLAIN, _EQUAL)),
-        Aspect("an empty memory", 0.5, _empty, ("an empty memory",)),
+        Aspect("an empty memory", 0.5, _EMPTY, ("an empty memory",)),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),
         Aspect(
             "arguments untouched, in any memory layout",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import TOLERANCE, item, untouched
+from autograder.judge import TOLERANCE, every, item, untouched
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 # A sentence as (source words, target words linked to a sure, a merely possible, a wrong source word, sure
@@ -101,10 +101,8 @@ def _rate(index: int, name: str) -> Judge:
 def _kept(case: Case, expected: Reply, got: Reply) -> Fault | None:
     """All four are right, and so are the arguments after the call."""
     judges = (_links, *(_rate(index, name) for index, name in enumerate(_RATES, start=1)))
-    for judge in judges:
-        if fault := judge(case, expected, got):
-            return fault
-    return untouched()(case, expected, got | {"value": expected["value"]})
+    fault = every(*judges)(case, expected, got)
+    return fault or untouched()(case, expected, got | {"value": expected["value"]})
 
 
 _RATES = ("The precision", "The recall", "The error rate")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from autograder.checks.draw import normal, rounded
-from autograder.judge import differs, dtype, shape_fault, untouched
+from autograder.judge import differs, dtype, every, shape_fault, untouched
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 
@@ -59,11 +59,7 @@ def _both(*, empty: bool = False) -> Judge:
     parts = ("The context", "The array of weights")
     judges = [_examples(i, name + whose, empty=empty) for i, name in enumerate(parts)]
 
-    def judge(case: Case, expected: Reply, got: Reply) -> Fault | None:
-        faults = (judged(case, expected, got) for judged in judges)
-        return next((fault for fault in faults if fault), None)
-
-    return judge
+    return every(*judges)
 
 
 def _examples(part: int, name: str, *, empty: bool = False) -> Judge:

@@ -8,13 +8,12 @@ import torch
 
 from autograder.checks.draw import normal
 from autograder.checks.multi_head.judges import (
-    all_gradients,
     places_kept,
     same_outputs,
     value_used,
     x_arrives,
 )
-from autograder.judge import untouched, values
+from autograder.judge import gradients, untouched, values
 from autograder.question import Aspect, Case, Question
 
 LAYERS = ("norm_1", "norm_2", "query", "key", "value", "output", "expand", "contract")
@@ -108,7 +107,7 @@ PreNormBlock = Question(
         Aspect("every row belongs to its position", 0.5, places_kept, ("exchanged",)),
         Aspect("the value projection is used", 0.5, value_used, ("gradient",)),
         Aspect("x arrives past both sublayers", 0.5, x_arrives, ("silent",)),
-        Aspect("gradients", 0.5, all_gradients, ("gradient",)),
+        Aspect("gradients", 0.5, gradients(), ("gradient",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.5,

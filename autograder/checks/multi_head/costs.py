@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import differs, untouched
+from autograder.judge import differs, every, untouched
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 PARTS = ("The number of parameters", "The number of FLOPs", "The number of cached bytes")
@@ -54,8 +54,7 @@ def _count(index: int) -> Judge:
 
 def _untouched(case: Case, expected: Reply, got: Reply) -> Fault | None:
     """The table is as it was; it counts only where all three numbers are right."""
-    faults = (_count(index)(case, expected, got) for index in range(len(PARTS)))
-    return next((fault for fault in faults if fault), None) or untouched()(case, expected, got)
+    return every(*map(_count, range(len(PARTS))), untouched())(case, expected, got)
 
 
 def _grouped(number: int | float | np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autograder.judge import differs, shape, values
+from autograder.judge import differs, shape
 from autograder.question import Case, Fault, Judge, Reply
 
 
@@ -22,12 +22,6 @@ def same_outputs(one: int, other: int, positions: slice, sentence: str) -> Judge
         )
 
     return judge
-
-
-def all_gradients(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The gradients by inputs and weights, one after the other."""
-    faults = (values("gradients", name)(case, expected, got) for name in case.gradient_of)
-    return next((fault for fault in faults if fault), None)
 
 
 def places_kept(case: Case, expected: Reply, got: Reply) -> Fault | None:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal, rounded
-from autograder.checks.multi_head.judges import all_gradients, same_outputs
-from autograder.judge import dtype, untouched, values
+from autograder.checks.multi_head.judges import same_outputs
+from autograder.judge import dtype, gradients, untouched, values
 from autograder.question import Aspect, Case, Question
 from autograder.rules import Forbidden
 
@@ -124,11 +124,11 @@ multi_head_attention = Question(
             ("hidden",),
         ),
         Aspect("zeros where nothing may be seen", 0.5, values(), ("an empty example",)),
-        Aspect("gradients", 0.5, all_gradients, ("gradient",)),
+        Aspect("gradients", 0.5, gradients(), ("gradient",)),
         Aspect(
             "gradients where nothing may be seen",
             0.5,
-            all_gradients,
+            gradients(),
             ("gradient, an empty example",),
         ),
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("float32", "batch")),

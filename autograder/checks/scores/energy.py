@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from autograder.checks.draw import normal
-from autograder.judge import differs, dtype, shape, untouched, values
+from autograder.judge import differs, dtype, gradients, shape, untouched, values
 from autograder.question import Aspect, Case, Fault, Question, Reply
 
 _PARAMETERS = ("w", "query_layer.weight", "key_layer.weight", "key_layer.bias")
@@ -62,11 +62,6 @@ def _rows_sum_to_one(case: Case, expected: Reply, got: Reply) -> Fault | None:
     )
 
 
-def _every_parameter(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    faults = (values("gradients", name)(case, expected, got) for name in _PARAMETERS)
-    return next((fault for fault in faults if fault), None)
-
-
 _ENERGY = ("batch of one", "batch", "as many queries as keys", "wide queries")
 
 AdditiveEnergy = Question(
@@ -82,7 +77,7 @@ AdditiveEnergy = Question(
         Aspect("the dtype of the arguments is kept", 0.25, dtype(), ("batch of one", "batch")),
         Aspect("gradient reaches the queries", 0.25, values("gradients", "queries"), ("gradient",)),
         Aspect("gradient reaches the keys", 0.25, values("gradients", "keys"), ("gradient",)),
-        Aspect("gradient reaches every parameter", 0.25, _every_parameter, ("gradient",)),
+        Aspect("gradient reaches every parameter", 0.25, gradients(*_PARAMETERS), ("gradient",)),
         Aspect(
             "arguments untouched, in any memory layout",
             0.25,

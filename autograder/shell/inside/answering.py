@@ -28,7 +28,6 @@ class Fork:
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         """Raises OSError where there may be no more processes."""
-        self.fresh = True
         read_questions, write_questions = os.pipe()
         self._replies, write_replies = os.pipe()
         theirs, ours = (read_questions, write_replies), (write_questions, self._replies)
@@ -67,7 +66,6 @@ class Fork:
         if same != b"true":
             status = self.end()
             why = _ending(status) if why == ENDED else why
-        self.fresh = False
         return replies, why
 
     @property
