@@ -33,6 +33,8 @@ class Configuration:
         bias: whether linear layers have biases.
         query_key_norm: bring queries and keys to unit mean square before scoring (Henry et al. 2020: there
             to length 1, with a learned scale; here with 1 / sqrt(d_k), which bounds scores by sqrt(d_k)).
+        token_shift: values, and what the feed-forward network sees, mix each position with the one before it, by a
+            learned share for each feature (Peng et al. 2023, "RWKV", there for more of them).
         zero_output: the last matrix of every sublayer starts at 0, so that each block starts as the
             identity (Zhang et al. 2019, "Fixup"; here only this part of it).
         tied: one matrix embeds tokens and scores them (Press and Wolf 2017).
@@ -51,6 +53,7 @@ class Configuration:
     activation: str = "gelu"
     bias: bool = True
     query_key_norm: bool = False
+    token_shift: bool = False
     zero_output: bool = False
     tied: bool = True
     soft_cap: float = 0.0
@@ -94,6 +97,19 @@ def rotate(x: torch.Tensor, cos_sin: torch.Tensor) -> torch.Tensor:
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
 
 
+class TokenShift(nn.Module):
+    """Mix each position with the one before it, by a share that is learned for each feature."""
+
+    def __init__(self, width: int, share: float) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.full((width,), share))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (batch, n, width) ↦ (1 - share) x_i + share x_{i-1}, with nothing, 0, before the first position."""
+        before = F.pad(x, (0, 0, 1, 0))[:, :-1]
+        return torch.lerp(x, before, self.share.to(x.dtype))
+
+
 class CausalAttention(nn.Module):
     """Multi-head self-attention that sees the past only (Vaswani et al. 2017, sections 3.2.2 and 3.2.3)."""
 
@@ -103,14 +119,13 @@ class CausalAttention(nn.Module):
         self.query, self.key, self.value, self.output = (
             nn.Linear(c.width, c.width, bias=c.bias) for _ in range(4)
         )
+        self.shift = TokenShift(c.width, 0.5) if c.token_shift else nn.Identity()
         self.norm = rms_norm(c.width // c.heads)
 
     def forward(self, x: torch.Tensor, cos_sin: torch.Tensor | None) -> torch.Tensor:
         """Attend from each position of x (batch, n, width) to itself and the ones before."""
-        q, k, v = (
-            split_heads_torch(linear(x), self.heads)
-            for linear in (self.query, self.key, self.value)
-        )
+        q, k, v = self.query(x), self.key(x), self.shift(self.value(x))
+        q, k, v = (split_heads_torch(vectors, self.heads) for vectors in (q, k, v))
         if self.query_key_norm:
             q, k = self.norm(q), self.norm(k)
         if cos_sin is not None:
@@ -126,12 +141,13 @@ class FeedForward(nn.Module):
     def __init__(self, c: Configuration) -> None:
         super().__init__()
         self.squared_relu = c.activation == "squared_relu"
+        self.shift = TokenShift(c.width, 0.3) if c.token_shift else nn.Identity()
         self.hidden = nn.Linear(c.width, 4 * c.width, bias=c.bias)
         self.output = nn.Linear(4 * c.width, c.width, bias=c.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Transform x (..., width)."""
-        x = self.hidden(x)
+        x = self.hidden(self.shift(x))
         x = F.relu(x).square() if self.squared_relu else F.gelu(x, approximate="tanh")
         return self.output(x)
 

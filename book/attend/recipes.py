@@ -63,8 +63,12 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("query-key norm", {"query_key_norm": True}),
     ("squared ReLU", {"activation": "squared_relu"}),
     ("zero-initialised outputs", {"zero_output": True}),
-    ("Muon", {"optimizer": "muon", "rate": 0.01, "momentum": 0.9, "weight_decay": 0.0}),
-    ("late linear decay", {"schedule": "stable", "floor": 0.0, "warmup": 10}),
+    ("token shift", {"token_shift": True}),
+    ("Muon for the matrices, without decay", {"optimizer": "muon", "weight_decay": 0.0}),
+    ("less momentum in Muon", {"momentum": 0.85}),
+    ("ten times the rate for all else", {"rate": 0.01}),
+    ("short warm-up", {"warmup": 10}),
+    ("late linear decay to 0", {"schedule": "stable", "floor": 0.0}),
     ("logit soft-cap", {"soft_cap": 15.0}),
 ]
 

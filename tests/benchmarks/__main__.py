@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from . import bank, costs, course, memory, speed
+from . import bank, costs, course, language, memory, speed
 from .figures import FIGURES, ROWS, Absent, Measured, Row, row, write
 
 # What is measured together is measured in one run; the quick ones come first.
@@ -30,6 +30,8 @@ BENCHMARKS: dict[Callable[[], dict[str, Measured]], tuple[str, ...]] = {
     speed.against_stock: ("grade-throughput", "grade-feedback"),
     memory.grade_memory: ("grade-memory",),
     bank.attacks: ("attacks-contained",),
+    language.cpu: ("lm-cpu",),
+    language.gpu: ("lm-gpu", "lm-gpu-loss", "lm-utilisation"),
     course.minutes: ("course-cold", "course-warm"),
 }
 out = Console(highlight=False, soft_wrap=True)

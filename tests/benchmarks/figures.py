@@ -121,6 +121,24 @@ FIGURES = {
         Figure("course-cold", "`make course` from nothing", "minutes", "lower", 20),
         Figure("course-warm", "`make course` with nothing changed", "minutes", "lower", 1),
         Figure("page-weight", "heaviest page, first view, compressed", "KiB", "lower", 500),
+        Figure(
+            "lm-cpu",
+            "time of the modern recipe to the loss at which the GPT-2-style baseline ends, on the processor",
+            "times",
+            "lower",
+            0.15,
+        ),
+        Figure("lm-gpu", "the same at the baseline's GPU setting, on a GPU", "times", "lower", 0.1),
+        Figure(
+            "lm-gpu-loss", "best loss there, modern less baseline", "nats per token", "lower", 0
+        ),
+        Figure(
+            "lm-utilisation",
+            "model FLOP utilisation of training 124 million parameters, context 1024, bf16, one GPU",
+            "share",
+            "higher",
+            0.45,
+        ),
         Figure("cost-start", "one `autograder grade`, before the first hand-in", "s", "lower"),
         Figure("cost-hand-in", "cores held by one hand-in", "core-seconds", "lower"),
         Figure("cost-page", "cores held by one feedback page", "core-seconds", "lower"),
