@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jupytext
 import pytest
-
 from attend.recipes import CHANGES
 
 PAGE = Path(__file__).parents[2] / "book/labs/train.md"
