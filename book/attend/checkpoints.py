@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from attend.corpus import Characters
 from attend.language_model import Configuration, LanguageModel
+from attend.vocabularies import Vocabulary, vocabulary_of
 
 __all__ = [
     "DamagedFile",
@@ -77,7 +77,7 @@ def weights_of(model: nn.Module, metadata: dict[str, str] | None = None) -> byte
     return require_safetensors().save(tensors, metadata)
 
 
-def save_model(path: Path, model: nn.Module, vocabulary: Characters) -> None:
+def save_model(path: Path, model: nn.Module, vocabulary: Vocabulary) -> None:
     """Write weights, configuration and vocabulary into one safetensors file, as one step."""
     metadata = {"symbols": json.dumps(vocabulary.symbols)}
     if (configuration := configuration_of(model)) is not None:
@@ -90,11 +90,12 @@ def save_model(path: Path, model: nn.Module, vocabulary: Characters) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_model(path: Path) -> tuple[LanguageModel, Characters]:
+def load_model(path: Path) -> tuple[LanguageModel, Vocabulary]:
     """The model and the vocabulary that `save_model` wrote.
 
     Raises:
         FileNotFoundError, DamagedFile: one sentence that says what is wrong with the file.
+        ModuleNotFoundError: a package that it takes is not installed.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -109,7 +110,12 @@ def load_model(path: Path) -> tuple[LanguageModel, Characters]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         model = LanguageModel(Configuration(**json.loads(metadata["configuration"])))
         model.load_state_dict(tensors)
-        return model, Characters(json.loads(metadata["symbols"]))
+        vocabulary = vocabulary_of(json.loads(metadata["symbols"]))
+        if len(vocabulary) != model.configuration.vocabulary:
+            raise ValueError(
+                f"{len(vocabulary)} symbols for {model.configuration.vocabulary} tokens"
+            )
+        return model, vocabulary
     except KeyError as error:
         raise DamagedFile(f"{path} holds no {error}: it was not written by attend.train") from None
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -157,8 +163,8 @@ def save_checkpoint(
         _rename(temporary, final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in checkpoints(folder)[:-2]:
-        shutil.rmtree(old)
+    for old in checkpoints(folder)[:-2]:  # renamed first: a half-deleted one would look damaged
+        shutil.rmtree(old.rename(old.with_suffix(".tmp")))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
@@ -191,7 +197,7 @@ def difference(name: str, theirs: Any, ours: Any) -> str:
         ]
         return ", ".join(f"its {key} is {theirs.get(key)}, not {ours.get(key)}" for key in changed)
     if isinstance(theirs, list) and isinstance(ours, list):
-        new = "".join(symbol for symbol in ours if symbol not in theirs)
+        new = "".join([symbol for symbol in ours if symbol not in theirs][:20])
         return f"its {name} has {len(theirs)} symbols, not {len(ours)}" + (
             f" (new: {new!r})" * bool(new)
         )

@@ -1,30 +1,24 @@
 """Text as tokens: where it comes from, how it is cut, how batches are drawn. Written by hand."""
 
-import hashlib
-import os
-import urllib.request
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from attend.data import documentation
+from attend.download import DOWNLOADS, fetch
+from attend.vocabularies import BytePairs, Characters, Vocabulary
 
-__all__ = ["Characters", "Corpus", "text_of"]
-
-SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-SHAKESPEARE_ADDRESSES = (
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
-    "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
-)
+__all__ = ["BytePairs", "Characters", "Corpus", "split", "text_of"]
 
 
 def text_of(name: str) -> str:
     """The text that a name stands for.
 
     Args:
-        name: "stdlib" (Python's own documentation, already on the machine), "shakespeare" (1.1 MB, downloaded
-            once and checked), or the path of a UTF-8 file.
+        name: "stdlib" (Python's own documentation, already on the machine), "shakespeare" (1.1 MB) or
+            "tinystories" (19 MB; both are downloaded once and checked), or the path of a UTF-8 file.
 
     Raises:
         FileNotFoundError, ValueError: one sentence that says what is missing.
@@ -32,10 +26,11 @@ def text_of(name: str) -> str:
     if name == "stdlib":
         # Topics quote each other; a paragraph kept twice could be learned by heart and then tested.
         return "\n\n".join(dict.fromkeys(documentation().split("\n\n")))
-    if name == "shakespeare":
-        return _shakespeare().decode("utf-8")
+    if name in DOWNLOADS:
+        text = fetch(DOWNLOADS[name]).decode("utf-8")
+        return text.replace("<|endoftext|>", "")  # leaves an empty line between two stories
     try:
-        return Path(name).read_text(encoding="utf-8")
+        return Path(name).read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise ValueError(f"the data file {name} is not UTF-8 text: {error}") from None
     except OSError as error:
@@ -45,68 +40,10 @@ def text_of(name: str) -> str:
         ) from None
 
 
-def _shakespeare() -> bytes:
-    """Tiny Shakespeare from the cache, else from the first address whose answer has the right checksum."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    cached = home / "attention-course" / "tinyshakespeare.txt"
-    if cached.is_file() and _is_shakespeare(content := cached.read_bytes()):
-        return content
-    problems = []
-    for address in SHAKESPEARE_ADDRESSES:
-        try:
-            with urllib.request.urlopen(address, timeout=20) as answer:
-                content = answer.read(2_000_000)
-        except OSError as error:
-            problems.append(f"{address.split('/')[2]}: {error}")
-            continue
-        if _is_shakespeare(content):
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            cached.write_bytes(content)
-            return content
-        problems.append(f"{address.split('/')[2]}: another file than expected (SHA-256 differs)")
-    raise FileNotFoundError(
-        f"tiny Shakespeare could not be downloaded ({'; '.join(problems)}); "
-        f"fetch {SHAKESPEARE_ADDRESSES[0]} elsewhere and give its path as data, or use 'stdlib'"
-    )
-
-
-def _is_shakespeare(content: bytes) -> bool:
-    return hashlib.sha256(content).hexdigest() == SHAKESPEARE_SHA256
-
-
-class Characters:
-    """Each character a token.
-
-    Any other cutting, byte-pair encoding for instance, is a class with the same four members: `symbols`,
-    from which it can be made again, `encode`, `decode` and a length.
-    """
-
-    def __init__(self, symbols: list[str]) -> None:
-        self.symbols = list(symbols)
-        self._index = {symbol: index for index, symbol in enumerate(self.symbols)}
-
-    @classmethod
-    def of(cls, text: str) -> "Characters":
-        """The characters that occur in a text, in the order of their code points."""
-        return cls(sorted(set(text)))
-
-    def __len__(self) -> int:
-        return len(self.symbols)
-
-    def encode(self, text: str) -> torch.Tensor:
-        """Tokens (n,) of a text of n characters.
-
-        Raises:
-            ValueError: a character is not among the symbols.
-        """
-        unknown = sorted(set(text) - self._index.keys())
-        if unknown:
-            raise ValueError(f"the model has never seen the characters {''.join(unknown[:20])!r}")
-        return torch.tensor([self._index[symbol] for symbol in text], dtype=torch.int32)
-
-    def decode(self, tokens: torch.Tensor) -> str:
-        """The text of tokens (n,)."""
-        return "".join(self.symbols[token] for token in tokens.tolist())
+def split(text: str, held_out: float = 0.1) -> tuple[str, str]:
+    """A text's beginning to learn from, and this share of it, its end, to be tested on."""
+    cut = len(text) - round(held_out * len(text))
+    return text[:cut], text[cut:]
 
 
 class Corpus:
@@ -115,31 +52,39 @@ class Corpus:
     Args:
         text: all of it.
         context: the length n of the windows.
-        vocabulary: how it is cut; the text's own characters by default.
+        vocabulary: how it is cut; into the text's own characters by default.
         held_out: the share at the end that is for validation.
 
+    The validation text is the same for every vocabulary, and `bits_per_byte` turns its loss into a figure
+    that can be compared between them.
+
     Raises:
-        ValueError: a part of the text is shorter than one window and the character after it.
+        ValueError: a part of the text is shorter than one window and the token after it.
     """
 
     def __init__(
         self,
         text: str,
         context: int,
-        vocabulary: Characters | None = None,
+        vocabulary: Vocabulary | None = None,
         held_out: float = 0.1,
     ) -> None:
         self.context = context
         self.vocabulary = vocabulary or Characters.of(text)
-        tokens = self.vocabulary.encode(text)
-        cut = len(tokens) - round(held_out * len(tokens))
-        self.training, self.validation = tokens[:cut], tokens[cut:]
+        texts = split(text, held_out)
+        self.training, self.validation = map(self.vocabulary.encode, texts)
         for name, part in (("training", self.training), ("validation", self.validation)):
             if len(part) <= context:
                 raise ValueError(
                     f"the {name} text has {len(part)} tokens, and one window of the context {context} "
                     f"takes {context + 1}: give a longer text or lower the context"
                 )
+
+        self.bytes_per_token = len(texts[1].encode()) / len(self.validation)
+
+    def bits_per_byte(self, loss: float) -> float:
+        """A validation loss in nats per token as bits for each byte of the validation text (UTF-8)."""
+        return loss / math.log(2) / self.bytes_per_token
 
     def batch(self, size: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets (size, context) of a step: windows at random, targets one token later.

@@ -11,15 +11,18 @@ from matplotlib.figure import Figure
 
 __all__ = ["Curves", "Progress"]
 
-COLUMNS = ("step", "seconds", "tokens", "training_loss", "validation_loss", "rate")
+COLUMNS = (
+    "step", "seconds", "tokens", "training_loss", "validation_loss", "bits_per_byte", "rate",
+)  # fmt: skip
 
 
 class Curves:
     """One row for each time that the loss was looked at.
 
     A row has the step, the seconds of training so far (without validation and saving), the tokens
-    seen, the training loss since the last row, the validation loss where it was measured, and the
-    schedule's factor on the learning rates. Losses are in nats per token.
+    seen, the training loss since the last row, the validation loss where it was measured, the same in
+    bits per byte of text, and the schedule's factor on the learning rates. Losses are in nats per token,
+    which another vocabulary makes another unit; bits per byte can be compared.
     """
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
@@ -61,7 +64,8 @@ class Curves:
 def in_notebook() -> bool:
     """Whether a notebook will show what is displayed; IPython is not imported to find out."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return shell is not None and shell.__class__.__name__ == "ZMQInteractiveShell"
+    # Colab's shell has another name and is derived from Jupyter's.
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 
 class Progress:
@@ -107,13 +111,16 @@ class Progress:
 
     def draw(self, curves: Curves) -> None:
         """Draw the curves in the notebook, in the place where they were."""
-        from IPython.display import display  # there is a notebook, so there is IPython
+        from IPython.display import Image, display  # there is a notebook, so there is IPython
 
         self.shown = time.perf_counter()
+        picture = io.BytesIO()  # a figure itself is shown only where matplotlib.pyplot was imported
+        curves.figure().savefig(picture, format="png", dpi=100)
+        image = Image(picture.getvalue(), alt="Training and validation loss over the steps so far.")
         if self.picture is None:
-            self.picture = display(curves.figure(), display_id=True)
+            self.picture = display(image, display_id=True)
         else:
-            self.picture.update(curves.figure())
+            self.picture.update(image)
 
     def end(self, curves: Curves) -> None:
         """Leave the line as it is, and the last curves."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from attend.checkpoints import WEIGHTS, load_model
+from attend.devices import find_device
 from attend.language_model import generate
-from attend.training import find_device
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -5,7 +5,6 @@ of the step. So a run that was stopped goes on as if it had not been, to the las
 several processes (`torchrun`) see together what one process would have seen alone.
 """
 
-import contextlib
 import dataclasses
 import math
 import os
@@ -13,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from torch import nn
 from attend import checkpoints
 from attend.corpus import Corpus
 from attend.curves import Curves, Progress
+from attend.devices import can_compile, find_device, find_precision, out_of_memory
 from attend.optimizers import make_optimizers, rate_factor
 from attend.recipes import Settings
 
@@ -39,18 +40,19 @@ class TrainingError(RuntimeError):
 MAY_CHANGE = {"micro_batch", "log_every", "eval_every", "eval_windows", "save_every", "patience"}
 
 
-def find_device() -> torch.device:
-    """CUDA (under torchrun this process's own GPU), else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+class Loss(nn.Module):
+    """A model and its loss as one module, so that both are compiled together.
 
+    The logits of a large vocabulary are then never stored in float32.
+    """
 
-def find_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 on GPUs that have it (from capability 8 on), float16 on older ones, else float32."""
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean cross-entropy of inputs and targets (batch, n), in nats per token."""
+        return F.cross_entropy(self.model(x).flatten(0, -2).float(), y.flatten())
 
 
 class Trainer:
@@ -93,9 +95,11 @@ class Trainer:
             raise ValueError(
                 f"a process's {self.share} windows cannot be cut into micro-batches of {self.micro}"
             )
-        self.plain = self.model = model.to(self.device)
-        if on_gpu:  # on a CPU it would need a C++ compiler, which not every machine has
-            self.model = torch.compile(self.model)
+        self.plain = model.to(self.device)
+        self.model = Loss(self.plain)  # `plain` keeps the names of the weights through all wrappers
+        if can_compile(self.device):
+            # Sizes are compiled in: there are only those of training and of two validation batches.
+            self.model.compile(dynamic=False)
         if together:
             # Buffers are the same everywhere, and in a validation not all processes have as many batches.
             self.model = nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False)
@@ -109,10 +113,16 @@ class Trainer:
 
     def loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The mean cross-entropy of inputs and targets (batch, n), in nats per token."""
-        half = self.precision != torch.float32
-        with torch.autocast(self.device.type, self.precision, enabled=half):
-            logits = self.model(x.to(self.device))
-        return F.cross_entropy(logits.flatten(0, -2).float(), y.to(self.device).flatten())
+        half = self.precision != torch.float32  # MPS and the CPU know no autocast to float32
+        cast = torch.autocast(self.device.type, self.precision) if half else nullcontext()
+        with cast:
+            return self.model(self._there(x), self._there(y))
+
+    def _there(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens on the device; a copy from pinned memory need not wait for what the GPU has still to do."""
+        if self.device.type == "cuda":
+            return tokens.pin_memory().to(self.device, non_blocking=True)
+        return tokens.to(self.device)
 
     def accumulate(self) -> torch.Tensor:
         """Leave the gradient of this step's batch in the parameters; returns this process's mean loss."""
@@ -125,7 +135,7 @@ class Trainer:
             place = np.random.SeedSequence([s.seed, self.step, self.rank, piece])
             torch.manual_seed(int(place.generate_state(1)[0]))  # for dropout
             waits = self.processes > 1 and piece < pieces - 1  # processes exchange gradients once
-            with self.model.no_sync() if waits else contextlib.nullcontext():
+            with self.model.no_sync() if waits else nullcontext():
                 loss = self.loss(x[rows], y[rows]) / pieces
                 self.scaler.scale(loss).backward()
             total += loss.detach()
@@ -138,10 +148,16 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = group["highest"] * factor
             self.scaler.unscale_(optimizer)
-        if self.settings.clip:
-            nn.utils.clip_grad_norm_(self.plain.parameters(), self.settings.clip)
-        for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
+        overflowed = False
+        if self.settings.clip or self.scaler.is_enabled():
+            most = self.settings.clip or math.inf
+            norm = nn.utils.clip_grad_norm_(self.plain.parameters(), most)
+            overflowed = self.scaler.is_enabled() and not norm.isfinite()
+        # In float16 a step whose gradient overflowed is left out, and the next loss scaled less. The scaler
+        # would leave out only the optimiser whose own gradients did; clipping has spread it to the other.
+        if not overflowed:
+            for optimizer in self.optimizers:
+                self.scaler.step(optimizer)
         self.scaler.update()
         self.plain.zero_grad(set_to_none=True)
 
@@ -229,8 +245,13 @@ class Trainer:
                 )
         self.plain.load_state_dict(weights)
         for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
+            for group, ours in zip(stored["param_groups"], optimizer.param_groups, strict=True):
+                group.update(
+                    {"fused": ours["fused"]} if "fused" in ours else {}
+                )  # the device's choice
             optimizer.load_state_dict(stored)
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # there is none where the run began in another precision
+            self.scaler.load_state_dict(state["scaler"])
         self.curves, self.seconds = Curves(record["curves"]), record["seconds"]
         self.step, self.best, self.waited = record["step"], record["best"], record["waited"]
         return True
@@ -246,7 +267,7 @@ class Trainer:
             with self._signals():
                 self._loop()
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise TrainingError(
                 f"out of memory in step {self.step}: lower micro_batch (now {self.micro}; the result stays "
@@ -287,6 +308,7 @@ class Trainer:
                 tokens=self.step * tokens,
                 training_loss=loss,
                 validation_loss=tested,
+                bits_per_byte=self.corpus.bits_per_byte(tested) if test else None,
                 rate=rate_factor(self.step - 1, s),
             )
             if store or (s.patience and self.waited >= s.patience):
@@ -309,7 +331,7 @@ class Trainer:
                 )
         return loss
 
-    @contextlib.contextmanager
+    @contextmanager
     def _signals(self) -> Iterator[None]:
         """A first Ctrl-C or SIGTERM lets the step end and saves; a second one is not caught."""
         if self.processes > 1 or threading.current_thread() is not threading.main_thread():
@@ -329,12 +351,6 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    sentences = ("out of memory", "can't allocate memory", "not enough memory")
-    known = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-    return known or any(sentence in str(error).lower() for sentence in sentences)
 
 
 def train(
