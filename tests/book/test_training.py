@@ -8,7 +8,6 @@ import math
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,131 +16,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from attend import checkpoints, corpus, sample, training
-from attend import train as command
+from attend import checkpoints, training
 from attend.checkpoints import DamagedFile, load_model
-from attend.corpus import Characters, Corpus, text_of
+from attend.corpus import Corpus
 from attend.curves import Curves, Progress
-from attend.language_model import LanguageModel
 from attend.optimizers import Muon, make_optimizers, orthogonalised, parameter_groups, rate_factor
-from attend.recipes import RECIPES, Settings, recipe
+from attend.recipes import RECIPES, Settings
 from attend.training import Trainer, TrainingError
 from torch import nn
+
+from tests.book.small_runs import SHORT, TEXT, assert_same_run, trainer_of, weights
 
 pytest.importorskip(
     "safetensors", reason="the Python package safetensors is absent: run `make env`"
 )
-
-TEXT = "the cat sat on the mat, and the dog sat on the log. " * 12
-SIZE = {"layers": 2, "heads": 2, "width": 12, "context": 6, "dropout": 0.1}
-SHORT = {"steps": 11, "batch": 4, "warmup": 3, "log_every": 2, "eval_every": 4, "save_every": 3}
-
-
-def trainer_of(folder=None, name="modern", text=TEXT, **changes) -> Trainer:
-    cut = Corpus(text, changes.get("context", 6))
-    configuration, settings = recipe(name, len(cut.vocabulary), **{**SIZE, **SHORT, **changes})
-    torch.manual_seed(settings.seed)
-    return Trainer(LanguageModel(configuration), cut, settings, folder, device="cpu", quiet=True)
-
-
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in trainer.plain.state_dict().items()}
-
-
-def assert_same_run(ours: Trainer, theirs: Trainer) -> None:
-    """Bit for bit: weights, optimisers and curves, but for the clock."""
-    for name, tensor in weights(theirs).items():
-        assert torch.equal(weights(ours)[name], tensor), name
-    for one, other in zip(ours.optimizers, theirs.optimizers, strict=True):
-        one, other = one.state_dict()["state"], other.state_dict()["state"]
-        assert one.keys() == other.keys()
-        for place in other:
-            for name, tensor in other[place].items():
-                assert torch.equal(one[place][name], tensor), (place, name)
-    rows = [[{**row, "seconds": 0} for row in run.curves.rows] for run in (ours, theirs)]
-    assert rows[0] == rows[1]
-
-
-class TestCorpus:
-    def test_targets_are_the_inputs_shifted_by_one(self):
-        cut = Corpus("abcdefghijklmnopqrstuvwxyz" * 10, 6)
-        for x, y in (cut.batch(50, seed=0, step=3), cut.held_out(4)):
-            assert x.shape == y.shape and x.shape[1] == 6
-            assert torch.equal(y[:, :-1], x[:, 1:])
-            assert torch.equal(y[:, -1], (x[:, -1] + 1) % 26)
-
-    def test_batches_depend_on_seed_and_step_alone(self):
-        cut = Corpus(TEXT, 6)
-        first, _ = cut.batch(8, seed=1, step=2)
-        cut.batch(8, seed=1, step=3)
-        assert torch.equal(cut.batch(8, seed=1, step=2)[0], first)
-        assert not torch.equal(cut.batch(8, seed=1, step=3)[0], first)
-        assert not torch.equal(cut.batch(8, seed=2, step=2)[0], first)
-
-    def test_batches_reach_both_ends_of_the_training_text_and_no_further(self):
-        cut = Corpus("".join(map(chr, range(100, 170))), 6)  # every token tells its place
-        x, y = cut.batch(2000, seed=0, step=0)
-        assert x.min() == 0 and y.max() == 62 and len(cut.training) == 63
-
-    def test_held_out_windows_do_not_overlap_and_are_always_the_same(self):
-        cut = Corpus("".join(map(chr, range(100, 400))), 6)
-        x, y = cut.held_out(1000)
-        assert x.min() == 270 and len(set(x.flatten().tolist())) == x.numel() == 4 * 6
-        assert torch.equal(cut.held_out(1000)[1], y) and len(cut.held_out(2)[0]) == 2
-
-    def test_characters_come_back(self):
-        characters = Characters.of(TEXT)
-        assert characters.decode(characters.encode("cat, log.")) == "cat, log."
-        with pytest.raises(ValueError, match="never seen the characters 'Z'"):
-            characters.encode("Zat")
-
-    def test_paragraphs_of_the_documentation_are_there_once(self):
-        paragraphs = text_of("stdlib").split("\n\n")
-        assert len(paragraphs) == len(set(paragraphs)) > 1000
-
-    def test_a_text_shorter_than_the_context(self):
-        with pytest.raises(
-            ValueError, match="validation text has 5 tokens, and one window of the context 6"
-        ):
-            Corpus("x" * 50, 6)
-
-    def test_a_missing_file(self, tmp_path):
-        with pytest.raises(
-            FileNotFoundError, match=r"data file .*none.txt cannot be read .*stdlib"
-        ):
-            text_of(str(tmp_path / "none.txt"))
-
-    def test_a_file_that_is_no_text(self, tmp_path):
-        (tmp_path / "picture").write_bytes(b"\x89PNG\xff")
-        with pytest.raises(ValueError, match="is not UTF-8 text"):
-            text_of(str(tmp_path / "picture"))
-
-
-class TestDownload:
-    @pytest.fixture(autouse=True)
-    def _cache(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        self.file = tmp_path / "source"
-        monkeypatch.setattr(corpus, "SHAKESPEARE_ADDRESSES", (self.file.as_uri(),) * 2)
-
-    def test_no_network_is_one_sentence(self):
-        with pytest.raises(FileNotFoundError, match=r"could not be downloaded .* use 'stdlib'"):
-            text_of("shakespeare")
-
-    def test_another_file_is_refused_and_not_kept(self, tmp_path):
-        self.file.write_bytes(b"something else")
-        with pytest.raises(FileNotFoundError, match="SHA-256 differs"):
-            text_of("shakespeare")
-        assert not list(tmp_path.glob("attention-course/*"))
-
-    def test_the_right_file_is_kept(self, monkeypatch):
-        import hashlib
-
-        self.file.write_bytes(b"right")
-        monkeypatch.setattr(corpus, "SHAKESPEARE_SHA256", hashlib.sha256(b"right").hexdigest())
-        assert text_of("shakespeare") == "right"
-        self.file.unlink()
-        assert text_of("shakespeare") == "right"
 
 
 class TestSchedule:
@@ -360,7 +248,7 @@ import os, signal, sys
 sys.path[:0] = {sys.path!r}
 from attend import checkpoints
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_training import trainer_of
+from small_runs import trainer_of
 
 write = checkpoints.write_durably
 def dies(path, content):
@@ -577,111 +465,6 @@ class TestCurves:
     def test_no_line_where_quiet(self, capsys):
         Progress(10, 0, quiet=True).show(Curves(), 5, 1.0, None, 1.0)
         assert capsys.readouterr().err == ""
-
-
-TINY = [
-    "--layers=1",
-    "--heads=2",
-    "--width=12",
-    "--context=6",
-    "--batch=4",
-    "--steps=8",
-    "--log-every=1",
-]
-
-
-class TestCommands:
-    @pytest.fixture
-    def data(self, tmp_path):
-        (tmp_path / "text.txt").write_text(TEXT)
-        return tmp_path / "text.txt"
-
-    def test_train_stop_go_on_and_sample(self, data, tmp_path, capsys):
-        out = tmp_path / "run"
-        options = [*TINY, f"--data={data}", f"--out={out}", "--quiet"]
-        assert command.main([*options, "--recipe=gpt2"]) == 0
-        printed = capsys.readouterr().out
-        assert "gpt2 recipe" in printed and "step 8 after" in printed
-        assert command.main([*options, "--recipe=gpt2"]) == 0
-        assert "goes on from step 8" in capsys.readouterr().out
-        assert sample.main([str(out), "--prompt=the ", "--length=20", "--seed=1"]) == 0
-        first = capsys.readouterr().out
-        assert first.startswith("the ") and len(first) == 4 + 20 + 1
-        sample.main([str(out / "model.safetensors"), "--prompt=the ", "--length=20", "--seed=1"])
-        assert capsys.readouterr().out == first
-
-    @pytest.mark.parametrize(
-        ("options", "sentence"),
-        [
-            (["--data=absent.txt"], "data file absent.txt cannot be read"),
-            (["--context=5000"], "tokens, and one window of the context 5000"),
-            (["--heads=5"], "width 12 cannot be shared out among 5 heads"),
-        ],
-    )
-    def test_mistakes_are_one_sentence(self, options, sentence, data, tmp_path, capsys):
-        assert (
-            command.main([*TINY, f"--data={data}", f"--out={tmp_path}/x", "--quiet", *options]) == 1
-        )
-        error = capsys.readouterr().err.strip()
-        assert sentence in error and "\n" not in error
-
-    def test_sampling_mistakes_are_one_sentence(self, tmp_path, capsys):
-        (tmp_path / "model.safetensors").write_bytes(b"junk")
-        for path, sentence in (
-            (tmp_path, "cannot be read as a model"),
-            (tmp_path / "no", "no model at"),
-        ):
-            assert sample.main([str(path)]) == 1
-            assert sentence in capsys.readouterr().err
-
-    def test_without_safetensors_one_sentence_comes_before_training(
-        self, data, tmp_path, capsys, monkeypatch
-    ):
-        monkeypatch.setitem(sys.modules, "safetensors", None)
-        monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-        assert command.main([*TINY, f"--data={data}", f"--out={tmp_path}/x", "--quiet"]) == 1
-        assert "pip install safetensors" in capsys.readouterr().err
-        assert not (tmp_path / "x" / "curves.csv").exists()
-
-    def test_two_processes_equal_one(self, data, tmp_path):
-        """Each of two processes sees half of the batch; together they are one process with all of it."""
-        data.write_text(
-            TEXT[:580]
-        )  # 9 windows of validation: one process computes a micro-batch less
-        options = [*TINY, "--quiet", f"--data={data}"]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        # What torchrun sets; without it there is no rendezvous to wait for, and no port to be chosen twice.
-        place = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": "2",
-            "OMP_NUM_THREADS": "1",
-        }
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "attend.train", *options, f"--out={tmp_path}/two"],
-                env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )
-            for rank in (0, 1)
-        ]  # fmt: skip
-        try:
-            printed = [process.communicate(timeout=30) for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        assert [process.returncode for process in processes] == [0, 0], printed
-        assert "2 process(es)" in printed[0][0] and not printed[1][0]
-        assert command.main([*options, f"--out={tmp_path}/one"]) == 0
-        losses = []
-        for name in ("one", "two"):
-            curves = csv.DictReader((tmp_path / name / "curves.csv").open())
-            losses.append([float(row["training_loss"]) for row in curves])
-        assert len(losses[0]) == 8
-        # The sums are made in another order, and bfloat16 in Muon makes some of it visible.
-        np.testing.assert_allclose(*losses, rtol=2e-3)
 
 
 def test_settings_can_be_stored_as_json():
