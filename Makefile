@@ -10,7 +10,7 @@ SITE := _build/html/book/index.html
 
 PAGES := $(wildcard _config.yml _toc.yml book/*.md book/*/*.md book/*.bib book/redirects.txt book/_static/* book/_ext/*.py \
 	book/_templates/* book/vendor/*.py book/vendor/*.json)
-LIBRARY := $(wildcard book/attend/*.py book/attend/*.css book/attend/*.js)
+LIBRARY := $(wildcard book/attend/*.py book/attend/*.css book/attend/*.js book/attend/measured/*.csv)
 SOURCES := $(wildcard solutions/*/*.md)
 EXERCISES := $(wildcard exercises/*/*.ipynb)
 GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*.css autograder/*/*/*.py)

@@ -12,9 +12,10 @@ from sphinx.config import Config
 
 
 def library_digest(source: Path) -> str:
-    """A short name for the present contents of ``book/attend``."""
-    modules = sorted((source / "book" / "attend").glob("*.py"))
-    return sha256(b"\0".join(module.read_bytes() for module in modules)).hexdigest()[:12]
+    """A short name for the present contents of ``book/attend``: modules, and what was measured."""
+    package = source / "book" / "attend"
+    files = sorted([*package.glob("*.py"), *package.glob("measured/*.csv")])
+    return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def key_on_library(app: Sphinx, config: Config) -> None:

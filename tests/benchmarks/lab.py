@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.lab [changes] [overfitting]`: measure the tables of the book's page on training.
 
-They go to book/labs/measured/; the text is tiny Shakespeare, given by TINY_SHAKESPEARE=path. Each training
+They go to book/attend/measured/; the text is tiny Shakespeare, given by TINY_SHAKESPEARE=path. Each training
 has one core, and as many run at once as there are cores.
 """
 
@@ -18,7 +18,7 @@ from rich.progress import track
 from .figures import ROOT
 from .language import CPU, SEEDS, shakespeare, trainer
 
-MEASURED = ROOT / "book" / "labs" / "measured"
+MEASURED = ROOT / "book" / "attend" / "measured"
 STEPS = 300
 OVERFITTING_STEPS = 800
 # Little text, so that a model of the size of the others learns it by heart.

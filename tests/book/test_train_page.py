@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -21,7 +22,8 @@ def measured(tmp_path, monkeypatch) -> Callable:
     """The page's own function, in a folder of its own."""
     cells = jupytext.read(PAGE, fmt="md:myst").cells
     (source,) = (cell.source for cell in cells if "def measured(" in cell.source)
-    names = {"csv": csv, "defaultdict": defaultdict, "Path": Path}
+    package = SimpleNamespace(__file__=str(tmp_path / "__init__.py"))
+    names = {"csv": csv, "defaultdict": defaultdict, "Path": Path, "attend": package}
     exec(source.partition("\n\n\n")[0], names)
     monkeypatch.chdir(tmp_path)
     Path("measured").mkdir()
