@@ -67,11 +67,12 @@ grade: env
 	$(BIN)/autograder report --class $(CLASS)
 
 test: env lint book
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/attacks --ignore tests/autograder/faults
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/attacks --ignore tests/autograder/faults --ignore tests/slow
 
-# Hostile hand-ins and runs killed at random points: some minutes on a machine that does nothing else meanwhile.
+# Hostile hand-ins, runs killed at random points, the whole cpu preset: some minutes on a machine that does
+# nothing else meanwhile.
 attacks: env
-	$(BIN)/python -m pytest tests/attacks tests/autograder/faults
+	$(BIN)/python -m pytest tests/attacks tests/autograder/faults tests/slow
 
 # All figures, or ONLY=<name>; each row goes into _build/bench.json. See docs/benchmarks.md.
 bench: env $(if $(ONLY),,book)

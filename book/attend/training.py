@@ -200,7 +200,7 @@ class Trainer:
             cause = (
                 f"most likely the learning rate is too high ({rates}): halve it or lengthen warmup"
             )
-        kept = checkpoints.checkpoints(self.folder) if self.folder else []
+        kept = self._kept()
         saved = f"; the checkpoint {kept[-1].name} is from before" if kept else ""
         return f"the loss became {loss} in step {step}; {cause}{saved}"
 
@@ -216,6 +216,9 @@ class Trainer:
         record |= {"best": self.best, "waited": self.waited}
         checkpoints.save_checkpoint(self.folder, self.step, self.plain, state, record)
         self.curves.save(self.folder)
+
+    def _kept(self) -> list[Path]:
+        return checkpoints.checkpoints(self.folder) if self.folder else []
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on."""
@@ -233,8 +236,7 @@ class Trainer:
             DamagedFile: it cannot be read.
             TrainingError: it belongs to another run.
         """
-        found = checkpoints.checkpoints(self.folder) if self.folder else []
-        if not found:
+        if not (found := self._kept()):
             return False
         weights, state, record = checkpoints.load_checkpoint(found[-1])
         for name, ours in self._identity().items():
@@ -274,9 +276,10 @@ class Trainer:
                 "the same), and where it is 1 already, the context or the width"
             ) from error
         except OSError as error:
+            before = "the one before is whole" if self._kept() else "there is none before it"
             raise TrainingError(
                 f"the checkpoint of step {self.step} could not be written to {self.folder} "
-                f"({error.strerror}); the one before is whole: make room and run the same command again"
+                f"({error.strerror}); {before}: make room and run the same command again"
             ) from error
         return self.curves
 

@@ -98,23 +98,23 @@ class TestCommands:
     def test_byte_pairs(self, data, tmp_path, capsys):
         pytest.importorskip("tokenizers")
         options = [*TINY, f"--data={data}", f"--out={tmp_path}/run", "--quiet"]
-        options += ["--tokens=byte-pairs", "--vocabulary=280"]
+        options += ["--tokens=byte-pairs", "--vocabulary=265"]
         assert command.main(options) == 0
         printed = capsys.readouterr().out
-        assert "(280 different ones, " in printed and " bits per byte, kept in" in printed
+        assert "(265 different ones, " in printed and " bits per byte, kept in" in printed
         assert command.main(options) == 0 and "goes on from step 8" in capsys.readouterr().out
         assert isinstance(load_model(tmp_path / "run" / "model.safetensors")[1], BytePairs)
         assert sample.main([f"{tmp_path}/run", "--prompt=Zürich, 日本", "--length=9"]) == 0
         assert capsys.readouterr().out.startswith("Zürich, 日本")
-        assert command.main([*options, "--vocabulary=281"]) == 1
-        assert "its vocabulary has 280 symbols, not 281" in capsys.readouterr().err
+        assert command.main([*options, "--vocabulary=266"]) == 1
+        assert "its vocabulary has 265 symbols, not 266" in capsys.readouterr().err
         row = list(csv.DictReader((tmp_path / "run" / "curves.csv").open()))[-1]
         per_token = float(re.search(r"([\d.]+) bytes each", printed)[1])
         bits = float(row["validation_loss"]) / np.log(2) / per_token
         assert float(row["bits_per_byte"]) == pytest.approx(bits, rel=0.01)
 
     def test_out_of_memory_before_the_first_step(self, data, tmp_path, capsys, monkeypatch):
-        def fails(*_):
+        def fails(*_, **__):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
         monkeypatch.setattr(command, "Trainer", fails)
@@ -181,7 +181,7 @@ class TestCommands:
 
 
 def start(data: Path, out: Path, *more: str) -> subprocess.Popen:
-    options = [*TINY, "--steps=400", "--save-every=1", "--eval-every=50", "--dropout=0.1", *more]
+    options = [*TINY, "--steps=40", "--save-every=1", "--eval-every=10", "--dropout=0.1", *more]
     return subprocess.Popen(
         [sys.executable, "-m", "attend.train", *options, f"--data={data}", f"--out={out}", "--quiet"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -198,15 +198,15 @@ def stepped(out: Path, process: subprocess.Popen) -> None:
 
 def final(out: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
     weights, _, record = checkpoints.load_checkpoint(checkpoints.checkpoints(out)[-1])
-    assert record["step"] == 400
+    assert record["step"] == 40
     return weights, [{**row, "seconds": 0} for row in record["curves"]]
 
 
 def test_killed_anywhere_it_ends_as_if_it_had_not_been(data, tmp_path):
-    """SIGKILL from outside, three times, while nearly all of its time goes into writing; then SIGINT."""
+    """SIGKILL from outside, twice, while nearly all of its time goes into writing; then SIGINT."""
     whole = start(data, tmp_path / "whole")
     chance, cut = random.Random(0), tmp_path / "cut"
-    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
+    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
         process = start(data, cut)
         stepped(cut, process)
         time.sleep(chance.uniform(0, 0.2))
@@ -215,7 +215,7 @@ def test_killed_anywhere_it_ends_as_if_it_had_not_been(data, tmp_path):
         assert process.returncode == (-number if number == signal.SIGKILL else 0), error
     assert re.search(r"step \d+ after .*stopped: run again to go on", printed)
     reached = checkpoints.load_checkpoint(checkpoints.checkpoints(cut)[-1])[2]["step"]
-    assert 0 < reached < 400
+    assert 0 < reached < 40
     last = start(data, cut)
     assert "goes on from step" in last.communicate(timeout=60)[0]
     assert whole.wait(60) == 0
@@ -228,10 +228,11 @@ def test_killed_anywhere_it_ends_as_if_it_had_not_been(data, tmp_path):
 
 
 # What seeds 0, 1, 2 of `--preset cpu --data stdlib` reached on 2026-11-22 (PyTorch 2.13, one thread):
-# best validation loss 1.471 1.497 1.499, words 0.59 0.58 0.64 at 200 steps; 1.259 1.265 1.256 and
-# 0.93 0.91 0.91 at the preset's 1200. Words: share of the generated words of four letters and more that
-# the text has. For each budget in steps: lowest and highest loss, least share of words.
-BANDS = {200: (1.40, 1.57, 0.45), None: (1.20, 1.32, 0.84)}
+# best validation loss 1.655 1.664 1.650 and words 0.34 0.26 0.31 at 120 steps; 1.259 1.265 1.256 and
+# 0.93 0.91 0.91 at the preset's 1200. Words: the share of the generated words of four letters and more
+# that the text has; an untrained model has 0. For each budget in steps: lowest and highest loss, least
+# share of words. Whoever changes the recipe or the preset measures them again.
+BANDS = {120: (1.58, 1.74, 0.18), None: (1.20, 1.32, 0.84)}
 
 
 def check_preset(steps: int | None, out: Path) -> None:
@@ -252,5 +253,5 @@ def check_preset(steps: int | None, out: Path) -> None:
     assert low < min(losses) < high and len(written) > 100 and share > least, (min(losses), share)
 
 
-def test_a_sixth_of_the_cpu_preset_learns_the_default_data(tmp_path):
-    check_preset(200, tmp_path)
+def test_a_tenth_of_the_cpu_preset_learns_the_default_data(tmp_path):
+    check_preset(120, tmp_path)
