@@ -28,7 +28,8 @@ class Case:
 
     `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
-    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
+    before the call; with no `state` the module keeps the weights that it drew, and without `arguments` there
+    is no call: the value is the module's state. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
     which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`); without an
     iterator, no more may live at once beside the arguments.
     """
@@ -107,6 +108,9 @@ class Misconception:
 class Question:
     """A graded question. `name` is the marker's name, the solution cell's id and the function's name.
 
+    `alike` says when two values of a reply agree, where chance has a part in them: a known mistake
+    is never repeated to the last digit then. By default they agree up to rounding.
+
     Raises ValueError where a rule costs an aspect that does not exist.
     """
 
@@ -117,6 +121,7 @@ class Question:
     library: str = "numpy"
     rules: tuple[Rule, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
+    alike: Callable[[Any, Any], bool] | None = None
 
     def __post_init__(self) -> None:
         titles = {aspect.title for aspect in self.aspects}

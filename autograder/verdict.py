@@ -1,6 +1,8 @@
 """From replies to a verdict: which aspects hold, and which misconception the student has."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -134,25 +136,21 @@ def _is(
     seen = False
     for case, want, have in zip(cases, expected, got, strict=True):
         [wrong] = replies({question.name: misconception.program}, question, [case])
-        if not same(wrong, have):
+        if not same(wrong, have, question.alike or alike):
             return False
-        seen = seen or not same(wrong, want)
+        seen = seen or not same(wrong, want, question.alike or alike)
     return seen
 
 
-def same(one: Reply, other: Reply) -> bool:
+def same(one: Reply, other: Reply, alike_values: Callable[[Any, Any], bool] = alike) -> bool:
     """Whether two replies agree: value, gradients and what was changed, or no value in either."""
     if "value" not in one or "value" not in other:
         return ("value" in one) == ("value" in other)
     if one["changed"].keys() != other["changed"].keys():
         return False
-    parts = [
-        (one["value"], other["value"]),
-        *_both(one, other, "gradients"),
-        *_both(one, other, "changed"),
-    ]
+    parts = [*_both(one, other, "gradients"), *_both(one, other, "changed")]
     try:
-        return all(alike(a, b) for a, b in parts)
+        return alike_values(one["value"], other["value"]) and all(alike(a, b) for a, b in parts)
     except Exception:  # a hostile value that cannot be compared is no known wrong answer
         return False
 
@@ -170,7 +168,7 @@ def show_inputs(case: Case) -> str:
             if value.size <= 12:
                 rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
                 lines.append(rows)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and all(isinstance(v, np.ndarray) for v in value):
             lines.append(f"{name}: {len(value)} arrays of shapes {[np.shape(v) for v in value]}")
         else:
             lines.append(f"{name}: {value!r}")

@@ -20,7 +20,8 @@ def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
 
     Request: `function`; `arguments` (name -> encoded value, given by position); `library` ("numpy" or
     "torch": what arrays become); `strided` (arrays made non-contiguous); `iterators` (lists given as
-    one-pass iterators); `construct` and `state` (a class is built and its weights loaded first);
+    one-pass iterators); `construct` and `state` (a class is built and its weights loaded
+    first, if there are any; without arguments its state is the value);
     `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)); `forbidden` (full names
     of callables whose calls are reported); `measured` (ask for the bytes held beside the iterators).
     Reply: `value`, `changed` (the arguments that are not as they were), `gradients`, `held`, or `error`
@@ -50,7 +51,10 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
         if request.get("construct") is not None:
             function = _construct(function, request)
             leaves |= dict(function.named_parameters())
-        value = function(*arguments.values())
+        if request.get("construct") is None or arguments:
+            value = function(*arguments.values())
+        else:
+            value = function.state_dict()
     reply = {"value": wire.encode(value), "held": held.bytes() if held else None}
     if request.get("upstream") is not None:
         reply["gradients"] = _gradients(value, leaves, request)
@@ -62,12 +66,13 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
 
 
 def _construct(class_: Any, request: dict[str, Any]) -> Any:
-    """A module of the class with the request's weights, in evaluation mode."""
+    """A module of the class with the request's weights, or without any with its own, in evaluation mode."""
     import torch
 
     module = class_(*[wire.decode(tree) for tree in request["construct"]])
     state = {name: torch.from_numpy(wire.decode(tree)) for name, tree in request["state"].items()}
-    module.load_state_dict(state)
+    if state:
+        module.load_state_dict(state)
     module.eval()
     return module
 
