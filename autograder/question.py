@@ -7,10 +7,12 @@ import ast
 import hashlib
 import hmac
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,10 @@ class Case:
     `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
     before the call; with no `state` the module keeps the weights that it drew, and without `arguments` there
-    is no call: the value is the module's state. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
-    which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`); without an
-    iterator, no more may live at once beside the arguments.
+    is no call: the value is the module's state. `strided` arguments come non-contiguous, `iterators` as one-pass
+    iterators, beside which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`); without an
+    iterator, no more may live at once beside the arguments. `target` is never sent: what judges compare with
+    where no solution says what is right.
     """
 
     name: str
@@ -43,13 +46,17 @@ class Case:
     strided: tuple[str, ...] = ()
     iterators: tuple[str, ...] = ()
     held_bytes: int | None = None
+    target: Any = None
 
     def request(self, function: str, library: str) -> dict[str, Any]:
         """The driver's request for this call (see `shell.inside.driver.call`)."""
         return {
             "function": function,
             "library": library,
-            "arguments": {name: wire.encode(value) for name, value in self.arguments.items()},
+            # Weights may be larger than what a student's call may return.
+            "arguments": {
+                name: wire.encode(value, most=math.inf) for name, value in self.arguments.items()
+            },
             "upstream": None if self.upstream is None else wire.encode(self.upstream),
             "gradient_of": list(self.gradient_of),
             "construct": None
@@ -104,10 +111,38 @@ class Misconception:
         return "\n".join(lines).replace(self.program.__name__, function) + "\n"
 
 
+@dataclass(frozen=True)
+class Artefact:
+    """A file that is handed in beside the notebook. More than `max_bytes` is not read.
+
+    `advice` is the sentence for a student whose file is missing or cannot be taken.
+    """
+
+    name: str
+    max_bytes: int
+    advice: str
+
+
+class Unusable(Exception):
+    """A handed-in file cannot be used; the text says why, in a sentence or two for the student."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is said of a reply beside its points; `doubt` is for the instructor only, in the class report."""
+
+    text: str
+    doubt: str = ""
+
+
 @dataclass
 class Question:
     """A graded question. `name` is the marker's name, the solution cell's id and the function's name.
 
+    `cases` draws them with a generator of random numbers. Of a question with an `artefact` it makes them from
+    the file's bytes, or raises Unusable; then no solution says what is right (judges get an empty reply in
+    its place, and each case's `target`). `reads` are the files that cases are made from besides. `remark` says
+    something of the first case's reply, whatever it earns.
     `alike` says when two values of a reply agree, where chance has a part in them: a known mistake
     is never repeated to the last digit then. By default they agree up to rounding.
 
@@ -116,12 +151,15 @@ class Question:
 
     name: str
     title: str
-    cases: Callable[[np.random.Generator], Iterator[Case]]
+    cases: Callable[[Any], Iterator[Case]]
     aspects: tuple[Aspect, ...]
     library: str = "numpy"
     rules: tuple[Rule, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
     alike: Callable[[Any, Any], bool] | None = None
+    artefact: Artefact | None = None
+    reads: tuple[Path, ...] = ()
+    remark: Callable[[Case, Reply], Remark] | None = None
 
     def __post_init__(self) -> None:
         titles = {aspect.title for aspect in self.aspects}

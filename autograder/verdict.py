@@ -34,7 +34,8 @@ class Verdict:
     """The result of one question. `misconception` is its name, `advice` the sentence that helps.
 
     `broken` has one sentence for each rule of the task that the code breaks.
-    `answered` is False where the release's stub was left as it was, or its cell never ran.
+    `answered` is False where the release's stub was left as it was, its cell never ran, or its file is missing.
+    `remark` is what else there is to say; `doubt` is for the instructor only.
     """
 
     question: str
@@ -46,6 +47,8 @@ class Verdict:
     advice: str = ""
     answered: bool = True
     broken: list[str] = field(default_factory=list)
+    remark: str = ""
+    doubt: str = ""
 
 
 def decide(
@@ -69,7 +72,18 @@ def decide(
         verdict.misconception, verdict.advice = found.name, found.sentence
     if verdict.answered:
         _apply_rules(question, verdict, got, program or Program([]))
+    if question.remark:
+        remark = question.remark(cases[0], got[0])
+        verdict.remark, verdict.doubt = remark.text, remark.doubt
     verdict.score = sum(row.earned for row in rows)
+    return verdict
+
+
+def not_asked(question: Question, why: str, missing: bool) -> Verdict:
+    """The verdict on a question whose file is missing or cannot be used: no points, and the reason."""
+    rows = [AspectResult(aspect.title, aspect.points, 0.0) for aspect in question.aspects]
+    verdict = Verdict(question.name, question.title, question.points, 0.0, rows)
+    verdict.answered, verdict.remark = not missing, why
     return verdict
 
 
@@ -110,7 +124,8 @@ def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | Non
     try:
         return aspect.judge(case, want, have)
     except Exception as error:
-        aspect.judge(case, want, want)
+        if want:  # of a question about a file there is no right one
+            aspect.judge(case, want, want)
         return Fault(f"The result could not be compared ({type(error).__name__}).")
 
 
@@ -168,6 +183,8 @@ def show_inputs(case: Case) -> str:
             if value.size <= 12:
                 rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
                 lines.append(rows)
+        elif isinstance(value, dict):
+            lines.append(f"{name}: {len(value)} arrays")
         elif isinstance(value, list) and all(isinstance(v, np.ndarray) for v in value):
             lines.append(f"{name}: {len(value)} arrays of shapes {[np.shape(v) for v in value]}")
         else:

@@ -110,8 +110,8 @@ CausalAttention = Question(
 
 
 @CausalAttention.misconception(
-    "Your positions see the later ones of their document. A language model that is trained on all positions at once "
-    "must hide the future from each: j ≤ i."
+    "Your positions see the later ones of their document. A language model that is trained on all "
+    "positions at once must hide the future from each: j ≤ i."
 )
 class FutureSeen(torch.nn.Module):
     def __init__(self, width, heads):
@@ -122,7 +122,6 @@ class FutureSeen(torch.nn.Module):
 
     def forward(self, x, documents=None):
         documents = x.new_zeros(x.shape[:2]) if documents is None else documents
-        n = x.shape[1]
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
@@ -134,8 +133,8 @@ class FutureSeen(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "Your positions see the documents that lie before theirs in the window. A key may be seen only where its document "
-    "is the query's, and it does not lie later."
+    "Your positions see the documents that lie before theirs in the window. A key may be seen only "
+    "where its document is the query's, and it does not lie later."
 )
 class DocumentsIgnored(torch.nn.Module):
     def __init__(self, width, heads):
@@ -158,8 +157,8 @@ class DocumentsIgnored(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "Your positions do not see themselves, and the first one of a document sees nothing at all. The causal mask includes "
-    "the diagonal: j ≤ i."
+    "Your positions do not see themselves, and the first one of a document sees nothing at all. The "
+    "causal mask includes the diagonal: j ≤ i."
 )
 class ItselfHidden(torch.nn.Module):
     def __init__(self, width, heads):
@@ -183,8 +182,8 @@ class ItselfHidden(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "Your causal mask is transposed: each position sees itself and the future. Row i of the mask is the query's, and it "
-    "is True for the columns up to i."
+    "Your causal mask is transposed: each position sees itself and the future. Row i of the mask is the"
+    " query's, and it is True for the columns up to i."
 )
 class MaskTransposed(torch.nn.Module):
     def __init__(self, width, heads):
@@ -208,8 +207,8 @@ class MaskTransposed(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "You hide after the softmax: what is hidden has taken its share by then, and the weights no longer sum to 1. Hide "
-    "the scores, with minus infinity."
+    "You hide after the softmax: what is hidden has taken its share by then, and the weights no longer "
+    "sum to 1. Hide the scores, with minus infinity."
 )
 class HiddenAfterTheSoftmax(torch.nn.Module):
     def __init__(self, width, heads):
@@ -233,7 +232,8 @@ class HiddenAfterTheSoftmax(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "You divide the scores by the root of the model's width. Each head has its own, smaller width: d_k = width / heads."
+    "You divide the scores by the root of the model's width. Each head has its own, smaller width: d_k "
+    "= width / heads."
 )
 class ScaledByTheWidth(torch.nn.Module):
     def __init__(self, width, heads):
@@ -257,8 +257,8 @@ class ScaledByTheWidth(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "You merge the heads by a reshape alone, which mixes the positions. Exchange the axes of heads and positions first, "
-    "then flatten the last two."
+    "You merge the heads by a reshape alone, which mixes the positions. Exchange the axes of heads and "
+    "positions first, then flatten the last two."
 )
 class HeadsNotMovedBack(torch.nn.Module):
     def __init__(self, width, heads):

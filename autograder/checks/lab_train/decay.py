@@ -1,4 +1,4 @@
-"""Which parameters decay. Every case has linear layers, norms, embeddings and a tied matrix, but the one named for it."""
+"""Which parameters decay. Every case has matrices, norms, embeddings and, but for one, a tied matrix."""
 
 from collections.abc import Iterator
 
@@ -101,8 +101,8 @@ decay_groups = Question(
 
 
 @decay_groups.misconception(
-    "Everything called “weight” decays with you, the gains of the norms and the embeddings too. Decay is for "
-    "matrices of linear layers: look at kind and shape, not at the name."
+    "Everything called “weight” decays with you, the gains of the norms and the embeddings too. Decay "
+    "is for matrices of linear layers: look at kind and shape, not at the name."
 )
 def all_weights_decay(parameters, memory):
     decayed, others, numbers, seen = [], [], [0, 0], set()
@@ -116,8 +116,8 @@ def all_weights_decay(parameters, memory):
 
 
 @decay_groups.misconception(
-    "Everything with two axes decays with you, the embeddings too. An embedding's row is looked up: a rare token's row "
-    "would shrink in every step and be mended hardly ever."
+    "Everything with two axes decays with you, the embeddings too. An embedding's row is looked up: a "
+    "rare token's row would shrink in every step and be mended hardly ever."
 )
 def embeddings_decay(parameters, memory):
     decayed, others, numbers, seen = [], [], [0, 0], set()
@@ -131,8 +131,8 @@ def embeddings_decay(parameters, memory):
 
 
 @decay_groups.misconception(
-    "The biases of your linear layers decay. A bias is one number for each output and learns a mean, nothing to be "
-    "kept small: only the matrix of a linear layer decays."
+    "The biases of your linear layers decay. A bias is one number for each output and learns a mean, "
+    "nothing to be kept small: only the matrix of a linear layer decays."
 )
 def biases_decay(parameters, memory):
     tables = {
@@ -151,8 +151,8 @@ def biases_decay(parameters, memory):
 
 
 @decay_groups.misconception(
-    "A tied matrix is an embedding too, under another name, and decays in neither: ask whether its memory is that of "
-    "an embedding."
+    "A tied matrix is an embedding too, under another name, and decays in neither: ask whether its "
+    "memory is that of an embedding."
 )
 def tied_matrix_decays(parameters, memory):
     linear = {
@@ -169,8 +169,8 @@ def tied_matrix_decays(parameters, memory):
 
 
 @decay_groups.misconception(
-    "You name the tied matrix twice, once in each list: the optimiser would move it twice in a step. One tensor is one "
-    "parameter: name it once."
+    "You name the tied matrix twice, once in each list: the optimiser would move it twice in a step. "
+    "One tensor is one parameter: name it once."
 )
 def tied_matrix_twice(parameters, memory):
     decayed, others, numbers = [], [], [0, 0]
@@ -199,7 +199,8 @@ def lists_exchanged(parameters, memory):
 
 
 @decay_groups.misconception(
-    "Your share counts parameters, not the numbers in them: a bias weighs as much as a matrix. Multiply out the shapes."
+    "Your share counts parameters, not the numbers in them: a bias weighs as much as a matrix. Multiply"
+    " out the shapes."
 )
 def share_of_tensors(parameters, memory):
     tables = {

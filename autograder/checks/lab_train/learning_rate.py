@@ -76,8 +76,8 @@ learning_rate = Question(
 
 
 @learning_rate.misconception(
-    "Your first step has the rate 0, so the first batch teaches nothing, and the warm-up ends a step late. Step 0 has "
-    "highest / warmup, and step warmup − 1 the highest rate."
+    "Your first step has the rate 0, so the first batch teaches nothing, and the warm-up ends a step "
+    "late. Step 0 has highest / warmup, and step warmup − 1 the highest rate."
 )
 def first_step_lost(step, steps, warmup, highest, lowest):
     done = np.clip((step + 1 - warmup) / (steps - warmup), 0, 1)
@@ -86,8 +86,8 @@ def first_step_lost(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Your cosine has run since step 0, so the rate jumps down where the warm-up ends. It begins at the warm-up's last "
-    "step: only steps − warmup steps are left for it."
+    "Your cosine has run since step 0, so the rate jumps down where the warm-up ends. It begins at the "
+    "warm-up's last step: only steps − warmup steps are left for it."
 )
 def cosine_from_step_0(step, steps, warmup, highest, lowest):
     done = np.clip(step / (steps - 1), 0, 1)
@@ -96,8 +96,8 @@ def cosine_from_step_0(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Your cosine would reach the lowest rate in step `steps`, one after the last. The last step is steps − 1: the "
-    "cosine begins in step warmup − 1 and ends there."
+    "Your cosine would reach the lowest rate in step `steps`, one after the last. The last step is "
+    "steps − 1: the cosine begins in step warmup − 1 and ends there."
 )
 def floor_one_step_late(step, steps, warmup, highest, lowest):
     done = np.clip((step - warmup) / (steps - warmup), 0, 1)
@@ -106,8 +106,8 @@ def floor_one_step_late(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Your cosine falls towards 0 and is cut off at the lowest rate, so the last stretch is flat. Let it fall from the "
-    "highest rate to the lowest: lowest + (highest − lowest) · …"
+    "Your cosine falls towards 0 and is cut off at the lowest rate, so the last stretch is flat. Let it"
+    " fall from the highest rate to the lowest: lowest + (highest − lowest) · …"
 )
 def cut_off_at_the_floor(step, steps, warmup, highest, lowest):
     done = np.clip((step + 1 - warmup) / (steps - warmup), 0, 1)
@@ -116,8 +116,8 @@ def cut_off_at_the_floor(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "You add the lowest rate on top of the cosine, so training starts its fall above the highest rate. The cosine may "
-    "only span highest − lowest."
+    "You add the lowest rate on top of the cosine, so training starts its fall above the highest rate. "
+    "The cosine may only span highest − lowest."
 )
 def floor_added_on_top(step, steps, warmup, highest, lowest):
     done = np.clip((step + 1 - warmup) / (steps - warmup), 0, 1)
@@ -126,8 +126,8 @@ def floor_added_on_top(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Beyond the last step your cosine turns round and the rate rises again. Training that goes on keeps the lowest "
-    "rate: bound the progress by 1."
+    "Beyond the last step your cosine turns round and the rate rises again. Training that goes on keeps"
+    " the lowest rate: bound the progress by 1."
 )
 def rises_again(step, steps, warmup, highest, lowest):
     done = (step + 1 - warmup) / (steps - warmup)
@@ -136,8 +136,8 @@ def rises_again(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Your rate falls in a straight line. Along half a cosine it falls slowly at first, fast in the middle, slowly at "
-    "the end: (1 + cos(π · progress)) / 2."
+    "Your rate falls in a straight line. Along half a cosine it falls slowly at first, fast in the "
+    "middle, slowly at the end: (1 + cos(π · progress)) / 2."
 )
 def straight_line(step, steps, warmup, highest, lowest):
     done = np.clip((step + 1 - warmup) / (steps - warmup), 0, 1)
@@ -146,8 +146,8 @@ def straight_line(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Your cosine runs through a whole period: it comes back to the highest rate at the end. Half a period, π, leads "
-    "from the highest to the lowest."
+    "Your cosine runs through a whole period: it comes back to the highest rate at the end. Half a "
+    "period, π, leads from the highest to the lowest."
 )
 def whole_period(step, steps, warmup, highest, lowest):
     done = np.clip((step + 1 - warmup) / (steps - warmup), 0, 1)

@@ -1,4 +1,4 @@
-"""Cross-entropy per token, perplexity and bits per byte. Every case has targets that do not count, in unequal numbers."""
+"""Cross-entropy, perplexity and bits per byte. In every case some targets do not count, in unequal numbers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -71,8 +71,8 @@ losses = Question(
 
 
 @losses.misconception(
-    "You count the padding. As an index −1 is the last token of the vocabulary, so each padded position adds a loss "
-    "for it: leave out the positions whose target is −1."
+    "You count the padding. As an index −1 is the last token of the vocabulary, so each padded position"
+    " adds a loss for it: leave out the positions whose target is −1."
 )
 def padding_counted(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -83,8 +83,8 @@ def padding_counted(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "You leave the padding out of the sum but divide by the number of all positions, so the more padding, the better "
-    "the loss looks. Divide by the number of targets that count."
+    "You leave the padding out of the sum but divide by the number of all positions, so the more "
+    "padding, the better the loss looks. Divide by the number of targets that count."
 )
 def divided_by_all(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -98,8 +98,8 @@ def divided_by_all(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "You average each example first, and then the averages. A token of a short example then weighs more than one of a "
-    "long example: sum over all counted tokens, divide once."
+    "You average each example first, and then the averages. A token of a short example then weighs more"
+    " than one of a long example: sum over all counted tokens, divide once."
 )
 def mean_of_means(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -114,8 +114,8 @@ def mean_of_means(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "Your loss is in bits, with the logarithm to base 2. Nats come from the natural logarithm; bits are asked for in the "
-    "third number only."
+    "Your loss is in bits, with the logarithm to base 2. Nats come from the natural logarithm; bits are"
+    " asked for in the third number only."
 )
 def bits_for_nats(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -128,7 +128,8 @@ def bits_for_nats(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "Your perplexity is 2 to the power of nats. The base must fit the unit: exp(nats), or 2 to the power of the bits."
+    "Your perplexity is 2 to the power of nats. The base must fit the unit: exp(nats), or 2 to the "
+    "power of the bits."
 )
 def two_to_the_nats(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -141,8 +142,8 @@ def two_to_the_nats(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "Your perplexity is the mean of the tokens' 1/p. It is the exponential of the mean loss, a geometric mean: average "
-    "first, then exponentiate."
+    "Your perplexity is the mean of the tokens' 1/p. It is the exponential of the mean loss, a "
+    "geometric mean: average first, then exponentiate."
 )
 def mean_of_perplexities(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -167,8 +168,8 @@ def nats_per_byte(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "You divide by the mean length of the vocabulary's tokens. What counts is the text: the bytes of the targets that "
-    "were predicted, each as often as it occurs."
+    "You divide by the mean length of the vocabulary's tokens. What counts is the text: the bytes of "
+    "the targets that were predicted, each as often as it occurs."
 )
 def bytes_of_the_vocabulary(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -181,7 +182,8 @@ def bytes_of_the_vocabulary(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "You average the bits per byte of single tokens. Rates are not averaged: divide all bits by all bytes."
+    "You average the bits per byte of single tokens. Rates are not averaged: divide all bits by all "
+    "bytes."
 )
 def mean_of_rates(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))

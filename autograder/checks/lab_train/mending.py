@@ -121,8 +121,8 @@ training_steps = Question(
 
 
 @training_steps.misconception(
-    "One fault is left: each micro-batch's mean counts the same. A token of a small micro-batch then weighs more: "
-    "divide the sum over all counted tokens by their number, once."
+    "One fault is left: each micro-batch's mean counts the same. A token of a small micro-batch then "
+    "weighs more: divide the sum over all counted tokens by their number, once."
 )
 def mean_of_micro_means(W, b, inputs, targets, clip, rate):
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
@@ -146,8 +146,8 @@ def mean_of_micro_means(W, b, inputs, targets, clip, rate):
 
 
 @training_steps.misconception(
-    "One fault is left: you clip W and b each by its own norm, which turns the direction of the step. The norm is one, "
-    "over all parameters together."
+    "One fault is left: you clip W and b each by its own norm, which turns the direction of the step. "
+    "The norm is one, over all parameters together."
 )
 def each_clipped_alone(W, b, inputs, targets, clip, rate):
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
@@ -168,8 +168,8 @@ def each_clipped_alone(W, b, inputs, targets, clip, rate):
 
 
 @training_steps.misconception(
-    "One fault is left: you clip after every micro-batch, while the gradient is still a part of itself. Accumulate all, "
-    "then clip once."
+    "One fault is left: you clip after every micro-batch, while the gradient is still a part of itself."
+    " Accumulate all, then clip once."
 )
 def clipped_in_between(W, b, inputs, targets, clip, rate):
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
@@ -192,8 +192,8 @@ def clipped_in_between(W, b, inputs, targets, clip, rate):
 
 
 @training_steps.misconception(
-    "One fault is left: the gradient of a step is still there in the next one and moves the weights again. Set it to "
-    "zero before each step, not once at the start."
+    "One fault is left: the gradient of a step is still there in the next one and moves the weights "
+    "again. Set it to zero before each step, not once at the start."
 )
 def gradient_left_over(W, b, inputs, targets, clip, rate):
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
@@ -213,8 +213,8 @@ def gradient_left_over(W, b, inputs, targets, clip, rate):
 
 
 @training_steps.misconception(
-    "Your loss counts the padding: you divide by all tokens of a step, also those whose target is −1. Divide by the "
-    "number of those that count."
+    "Your loss counts the padding: you divide by all tokens of a step, also those whose target is −1. "
+    "Divide by the number of those that count."
 )
 def padding_in_the_divisor(W, b, inputs, targets, clip, rate):
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()

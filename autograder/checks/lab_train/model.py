@@ -117,7 +117,7 @@ def _drawn_with(residual: bool) -> Judge:
         assert case.construct
         for name, size in shapes_of(case.construct).items():
             added = name.endswith(("attention.output.weight", "contract.weight"))
-            if added != residual and len(size) == 2 or (residual and len(size) == 1):
+            if (added != residual and len(size) == 2) or (residual and len(size) == 1):
                 continue
             want = np.ones(size) if "norm.weight" in name else np.zeros(size)
             if len(size) == 2:
@@ -165,8 +165,8 @@ LanguageModel = Question(
 
 
 @LanguageModel.misconception(
-    "The last norm is missing: the logits come from the residual stream as it is, whose size grows with the layers. "
-    "Normalise once more before the logits."
+    "The last norm is missing: the logits come from the residual stream as it is, whose size grows with"
+    " the layers. Normalise once more before the logits."
 )
 class LastNormForgotten(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):
@@ -213,8 +213,8 @@ class LastNormForgotten(torch.nn.Module):
 
 
 @LanguageModel.misconception(
-    "You normalise after adding, as the first Transformer did (post-norm). Here the norm stands before each sublayer, and "
-    "the residual stream itself is never normalised: x + f(norm(x))."
+    "You normalise after adding, as the first Transformer did (post-norm). Here the norm stands before "
+    "each sublayer, and the residual stream itself is never normalised: x + f(norm(x))."
 )
 class PostNorm(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):
@@ -261,8 +261,8 @@ class PostNorm(torch.nn.Module):
 
 
 @LanguageModel.misconception(
-    "You multiply the embeddings by the root of the width, as Vaswani et al. (2017) do. This model does not: the matrix is "
-    "shared with the logits and its deviation chosen for that."
+    "You multiply the embeddings by the root of the width, as Vaswani et al. (2017) do. This model does"
+    " not: the matrix is shared with the logits and its deviation chosen for that."
 )
 class EmbeddingScaled(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):
@@ -312,8 +312,8 @@ class EmbeddingScaled(torch.nn.Module):
 
 
 @LanguageModel.misconception(
-    "Positions play no part: without them attention sees the tokens before as a bag in any order. Add row i of the table "
-    "to position i."
+    "Positions play no part: without them attention sees the tokens before as a bag in any order. Add "
+    "row i of the table to position i."
 )
 class PositionsForgotten(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):
@@ -360,8 +360,8 @@ class PositionsForgotten(torch.nn.Module):
 
 
 @LanguageModel.misconception(
-    "All matrices begin with deviation 0.02, also those whose output is added to the residual stream. There are 2 · layers "
-    "of them, and their sum grows: draw these with 0.02 / √(2 · layers)."
+    "All matrices begin with deviation 0.02, also those whose output is added to the residual stream. "
+    "There are 2 · layers of them, and their sum grows: draw these with 0.02 / √(2 · layers)."
 )
 class ResidualsNotScaled(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):
@@ -407,8 +407,8 @@ class ResidualsNotScaled(torch.nn.Module):
 
 
 @LanguageModel.misconception(
-    "You leave PyTorch's own initial weights. Its embeddings have deviation 1, so that the tied logits are huge and the "
-    "first loss is far above ln V: draw them with 0.02."
+    "You leave PyTorch's own initial weights. Its embeddings have deviation 1, so that the tied logits "
+    "are huge and the first loss is far above ln V: draw them with 0.02."
 )
 class PytorchsOwnWeights(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):
@@ -449,8 +449,8 @@ class PytorchsOwnWeights(torch.nn.Module):
 
 
 @LanguageModel.misconception(
-    "The logits have a matrix of their own, beside the embedding. Weight tying is one matrix for both: multiply by the "
-    "embedding's, transposed, and have no other."
+    "The logits have a matrix of their own, beside the embedding. Weight tying is one matrix for both: "
+    "multiply by the embedding's, transposed, and have no other."
 )
 class NotTied(torch.nn.Module):
     def __init__(self, vocabulary, layers, heads, width, context):

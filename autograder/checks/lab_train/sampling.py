@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from autograder.checks.lab_train.chance import frequencies, largest_distance
-from autograder.judge import alike, differs, every, item
+from autograder.judge import alike, every, item
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 COUNT = 5000  # draws of each row
@@ -23,7 +23,7 @@ LADDER = (0.30, 0.22, 0.16, 0.12, 0.08)
 
 
 def _row(rng: np.random.Generator, vocabulary: int, tie: bool) -> np.ndarray:
-    """Logits, in any order, whose four likeliest tokens are never close to a border; with a tie around the border of 3."""
+    """Logits in any order. No sum of the likeliest is close to a top_p; a tie is of the third and the fourth."""
     rest = vocabulary - len(LADDER)
     p = np.array([*LADDER, *rng.uniform(0.9, 1.1, size=rest) * 0.12 / rest])
     logits = np.log(p) + rng.normal()
@@ -201,7 +201,8 @@ draw = Question(
 
 
 @draw.misconception(
-    "You multiply by the temperature. A high temperature is to flatten the distribution: divide the logits by it."
+    "You multiply by the temperature. A high temperature is to flatten the distribution: divide the "
+    "logits by it."
 )
 def temperature_multiplies(logits, temperature, top_k, top_p, count):
     ranked, order = (logits * temperature).sort(dim=-1, descending=True, stable=True)
@@ -214,8 +215,8 @@ def temperature_multiplies(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "The token with which the sum reaches top_p is dropped, so what is kept has less than top_p. Keep a token where those "
-    "*before* it have less than top_p."
+    "The token with which the sum reaches top_p is dropped, so what is kept has less than top_p. Keep a"
+    " token where those *before* it have less than top_p."
 )
 def nucleus_too_small(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -232,7 +233,8 @@ def nucleus_too_small(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "What is left does not sum to 1. The tokens that are kept share all of the probability: divide by their sum."
+    "What is left does not sum to 1. The tokens that are kept share all of the probability: divide by "
+    "their sum."
 )
 def not_renormalised(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -248,8 +250,8 @@ def not_renormalised(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "Your top_p looks at the probabilities before top_k. The order is temperature, top_k, top_p: what top_k leaves is a "
-    "distribution again, with larger probabilities."
+    "Your top_p looks at the probabilities before top_k. The order is temperature, top_k, top_p: what "
+    "top_k leaves is a distribution again, with larger probabilities."
 )
 def top_p_before_top_k(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -265,7 +267,8 @@ def top_p_before_top_k(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "You always take the likeliest token. Draw in proportion to the probabilities; only temperature 0 takes the likeliest."
+    "You always take the likeliest token. Draw in proportion to the probabilities; only temperature 0 "
+    "takes the likeliest."
 )
 def likeliest_taken(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -281,7 +284,8 @@ def likeliest_taken(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "You draw from all tokens: top_k and top_p play no part in it. Draw from the probabilities that you return."
+    "You draw from all tokens: top_k and top_p play no part in it. Draw from the probabilities that you"
+    " return."
 )
 def drawn_from_all(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -298,7 +302,8 @@ def drawn_from_all(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "All rows share one random number, so that one row's token tells the others'. Draw anew for each row."
+    "All rows share one random number, so that one row's token tells the others'. Draw anew for each "
+    "row."
 )
 def one_number_for_all_rows(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -319,14 +324,14 @@ def one_number_for_all_rows(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "The probabilities stay in the order of their size: token 0 gets that of the likeliest token. Scatter them back to their "
-    "own places."
+    "The probabilities stay in the order of their size: token 0 gets that of the likeliest token. "
+    "Scatter them back to their own places."
 )
 def left_in_order(logits, temperature, top_k, top_p, count):
     if temperature == 0:
         p = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
         return p, torch.multinomial(p, count, replacement=True)
-    ranked, order = (logits / temperature).sort(dim=-1, descending=True, stable=True)
+    ranked = (logits / temperature).sort(dim=-1, descending=True)[0]
     ranked[:, top_k or len(logits[0]) :] = -torch.inf
     p = ranked.softmax(-1)
     p = p.masked_fill(p.cumsum(-1) - p >= (top_p or 1), 0)

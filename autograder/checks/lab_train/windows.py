@@ -81,8 +81,8 @@ windows = Question(
 
 
 @windows.misconception(
-    "Your targets are the inputs themselves. Each position is to predict the token that follows it, so the targets "
-    "begin one token later; else the model learns to copy what it sees."
+    "Your targets are the inputs themselves. Each position is to predict the token that follows it, so "
+    "the targets begin one token later; else the model learns to copy what it sees."
 )
 def targets_not_shifted(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
@@ -91,8 +91,8 @@ def targets_not_shifted(tokens, starts, n):
 
 
 @windows.misconception(
-    "Your targets are the tokens before the inputs: shifted to the wrong side. A language model predicts what comes "
-    "next, one token later."
+    "Your targets are the tokens before the inputs: shifted to the wrong side. A language model "
+    "predicts what comes next, one token later."
 )
 def targets_before_inputs(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
@@ -101,7 +101,8 @@ def targets_before_inputs(tokens, starts, n):
 
 
 @windows.misconception(
-    "Your targets lie two tokens after the inputs. The target of a position is its very next token: one later."
+    "Your targets lie two tokens after the inputs. The target of a position is its very next token: one"
+    " later."
 )
 def targets_two_later(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
@@ -117,8 +118,8 @@ def targets_first(tokens, starts, n):
 
 
 @windows.misconception(
-    "Windows that reach over the end go on at the beginning of the text. There nothing follows: inputs beyond the end "
-    "are 0 and targets −1."
+    "Windows that reach over the end go on at the beginning of the text. There nothing follows: inputs "
+    "beyond the end are 0 and targets −1."
 )
 def wraps_around(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
@@ -127,8 +128,8 @@ def wraps_around(tokens, starts, n):
 
 
 @windows.misconception(
-    "Beyond the end of the text you repeat its last token, and train the model to do so. Nothing follows there: "
-    "inputs beyond the end are 0 and targets −1."
+    "Beyond the end of the text you repeat its last token, and train the model to do so. Nothing "
+    "follows there: inputs beyond the end are 0 and targets −1."
 )
 def last_token_repeated(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
@@ -137,8 +138,8 @@ def last_token_repeated(tokens, starts, n):
 
 
 @windows.misconception(
-    "Beyond the end you pad the targets with 0, which is a token like any other, so the model is trained to predict "
-    "it. Targets that do not count are −1."
+    "Beyond the end you pad the targets with 0, which is a token like any other, so the model is "
+    "trained to predict it. Targets that do not count are −1."
 )
 def targets_padded_with_0(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
