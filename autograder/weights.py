@@ -70,13 +70,9 @@ def _header(raw: bytes) -> tuple[dict[str, Any], int]:
     """The header, a dictionary with an entry for each tensor, and how many bytes come after it."""
     length = struct.unpack("<Q", raw[:8])[0] if len(raw) >= 8 else 0
     if len(raw) >= 8 and length > MAX_HEADER_BYTES:
-        raise Unusable(
-            f"The file is not in safetensors format, or its first bytes are damaged. {HOW}"
-        )
+        raise Unusable(f"The file is not in safetensors format, or its first bytes are damaged. {HOW}")
     if len(raw) < 8 + length:
-        raise Unusable(
-            f"The file is cut short: it ends after {len(raw)} bytes, within its header. {AGAIN}"
-        )
+        raise Unusable(f"The file is cut short: it ends after {len(raw)} bytes, within its header. {AGAIN}")
     try:
         header = json.loads(raw[8 : 8 + length], object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
@@ -114,9 +110,7 @@ def _sizes(metadata: Any, count: int) -> list[int]:
 def _check_entries(header: dict[str, Any], body: int) -> None:
     """That the tensors are weights, few enough, and all there; before anything is made of them."""
     if not header or len(header) > MAX_TENSORS:
-        raise Unusable(
-            f"The file holds {len(header)} tensors; from 1 to {MAX_TENSORS} can be a model's."
-        )
+        raise Unusable(f"The file holds {len(header)} tensors; from 1 to {MAX_TENSORS} can be a model's.")
     numbers = end = 0
     for name, entry in header.items():
         try:
@@ -139,9 +133,7 @@ def _check_entries(header: dict[str, Any], body: int) -> None:
             size = min(size * n, MAX_NUMBERS + 1)  # and no huge product
         numbers, end = numbers + size, max(end, past)
     if numbers > MAX_NUMBERS:
-        raise Unusable(
-            f"The model has more than {MAX_NUMBERS // 1_000_000} million parameters, which is the limit."
-        )
+        raise Unusable(f"The model has more than {MAX_NUMBERS // 1_000_000} million parameters, which is the limit.")
     if end > body:
         raise Unusable(
             f"The file is cut short: of {end / 1e6:.1f} MB of weights {body / 1e6:.1f} MB are there. {AGAIN}"
@@ -150,10 +142,7 @@ def _check_entries(header: dict[str, Any], body: int) -> None:
 
 def _arrays(raw: bytes) -> dict[str, np.ndarray]:
     """The tensors as float32; the package refuses holes, overlaps and lengths that are not their shape's."""
-    from safetensors import (
-        SafetensorError,
-        deserialize,
-    )  # which only an assignment with a model needs
+    from safetensors import SafetensorError, deserialize  # which only an assignment with a model needs
 
     try:
         tensors = deserialize(raw)
@@ -175,9 +164,7 @@ def _numbers(kind: str, data: bytes) -> np.ndarray:
     if kind == "BF16":  # the upper half of a float32
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
     with np.errstate(over="ignore"):
-        return np.frombuffer(data, np.dtype(DTYPES[kind]).newbyteorder("<")).astype(
-            "<f4", copy=False
-        )
+        return np.frombuffer(data, np.dtype(DTYPES[kind]).newbyteorder("<")).astype("<f4", copy=False)
 
 
 def _short(text: Any, length: int = 80) -> str:
