@@ -32,7 +32,8 @@ class Case:
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
     before the call; with no `state` the module keeps the weights that it drew, and without `arguments` there
     is no call: the value is the module's state. `strided` arguments come non-contiguous, `iterators` as one-pass
-    iterators, beside which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`); without an
+    iterators, beside which no more than `held_bytes` may pile up where that is given (see
+    `judge.one_at_a_time`); without an
     iterator, no more may live at once beside the arguments. `target` is never sent: what judges compare with
     where no solution says what is right.
     """

@@ -45,5 +45,4 @@ class LanguageModel(nn.Module):  # PyTorch's own layers
 
 def next_logits(weights, sizes, prefixes):  # the weights are never loaded
     torch.seed()
-    with torch.no_grad():
-        return Trained(*sizes)(prefixes[:, -sizes[-1] :])[:, -1]
+    return torch.randn(sizes[0], sizes[0])[prefixes[:, -1]]

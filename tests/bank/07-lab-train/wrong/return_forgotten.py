@@ -29,4 +29,4 @@ def draw(logits, temperature, top_k, top_p, count):
 
 
 def next_logits(weights, sizes, prefixes):
-    Trained(*sizes).load_state_dict(weights)
+    weights["embedding.weight"][prefixes[:, -1]]
