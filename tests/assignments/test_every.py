@@ -358,7 +358,10 @@ RIGHT_AT_THE_EDGE = {
         "clipped_in_between",
         "gradient_left_over",
     },
-    ("training_steps", "equal micro-batches, clipped"): {"mean_of_micro_means", "gradient_left_over"},
+    ("training_steps", "equal micro-batches, clipped"): {
+        "mean_of_micro_means",
+        "gradient_left_over",
+    },
     ("training_steps", "two steps, not clipped"): {
         "mean_of_micro_means",
         "each_clipped_alone",

@@ -11,8 +11,13 @@ from autograder.checks.lab_train.losses import losses
 from autograder.checks.lab_train.mending import training_steps
 from autograder.checks.lab_train.model import LanguageModel
 from autograder.checks.lab_train.sampling import draw
+from autograder.checks.lab_train.trained import next_logits
 from autograder.checks.lab_train.windows import windows
 from autograder.question import Question
+from autograder.shell.limits import Limits
+
+# A model of 15 million parameters takes its time for its 576 prefixes on one core.
+LIMITS = Limits(check_seconds=60)
 
 QUESTIONS: list[Question] = [
     windows,
@@ -23,4 +28,5 @@ QUESTIONS: list[Question] = [
     LanguageModel,
     training_steps,
     draw,
+    next_logits,
 ]

@@ -1,13 +1,10 @@
 """Works in place, on copies of its own."""
 
-import contextlib
-
 import numpy as np
 import torch
 from torch import nn
 
-with contextlib.suppress(NameError):  # known where the model is
-    Trained = LanguageModel
+Trained = globals().get("LanguageModel")  # known from the model's cell on
 
 
 def windows(tokens, starts, n):
@@ -146,7 +143,9 @@ def training_steps(W, b, inputs, targets, clip, rate):
 def draw(logits, temperature, top_k, top_p, count):
     if temperature == 0:
         probabilities = torch.zeros_like(logits)
-        probabilities[torch.arange(len(logits)), logits.max(dim=1, keepdim=True)[0].eq(logits).int().argmax(1)] = 1
+        probabilities[
+            torch.arange(len(logits)), logits.max(dim=1, keepdim=True)[0].eq(logits).int().argmax(1)
+        ] = 1
     else:
         probabilities = (logits / temperature).softmax(1)
         for row in probabilities:

@@ -1,6 +1,5 @@
 """Plain loops, one number after another."""
 
-import contextlib
 import math
 import random
 
@@ -8,8 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-with contextlib.suppress(NameError):  # known where the model is
-    Trained = LanguageModel
+Trained = globals().get("LanguageModel")  # known from the model's cell on
 
 
 def windows(tokens, starts, n):

@@ -1,12 +1,9 @@
 """Probabilities, gradients and draws by hand in NumPy; the modules spelt out with named tensors of their own."""
 
-import contextlib
-
 import numpy as np
 import torch
 
-with contextlib.suppress(NameError):  # known where the model is
-    Trained = LanguageModel
+Trained = globals().get("LanguageModel")  # known from the model's cell on
 
 
 def log_softmax(scores):
@@ -71,7 +68,9 @@ def losses(logits, targets, bytes_per_token):
 def learning_rate(step, steps, warmup, highest, lowest):
     table = [highest * (s + 1) / warmup for s in range(warmup)]
     left = np.arange(1, steps - warmup + 1) / (steps - warmup)
-    table = np.concatenate([table, lowest + (highest - lowest) * (0.5 + 0.5 * np.cos(np.pi * left))])
+    table = np.concatenate(
+        [table, lowest + (highest - lowest) * (0.5 + 0.5 * np.cos(np.pi * left))]
+    )
     return table[np.minimum(step, steps - 1)]
 
 

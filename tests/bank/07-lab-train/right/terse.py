@@ -1,14 +1,11 @@
 """As short as it goes, other names, lists returned."""
 
-import contextlib
-
 import numpy as np
 import torch
 from torch import nn
 
 F = nn.functional
-with contextlib.suppress(NameError):  # known where the model is
-    Trained = LanguageModel
+Trained = globals().get("LanguageModel")  # known from the model's cell on
 
 
 def windows(t, s, n):
@@ -34,7 +31,11 @@ def decay_groups(rows, at):
     once = [(m, row) for m, row in list(first.items())[::-1]]
     once.sort(key=lambda pair: rows.index(pair[1]))
     size = [sum(int(np.prod(r[2])) for m, r in once if (m in no) == b) for b in (False, True)]
-    return [r[0] for m, r in once if m not in no], [r[0] for m, r in once if m in no], size[0] / sum(size)
+    return (
+        [r[0] for m, r in once if m not in no],
+        [r[0] for m, r in once if m in no],
+        size[0] / sum(size),
+    )
 
 
 class CausalAttention(nn.Module):
@@ -74,7 +75,9 @@ class LanguageModel(nn.Module):
         self.blocks, self.norm = nn.Sequential(*(Block(d, h) for _ in range(L))), nn.LayerNorm(d)
         for n, p in self.named_parameters():
             if p.ndim > 1:
-                p.data.normal_(0, 0.02 / (2 * L) ** 0.5 if "output" in n or "contract" in n else 0.02)
+                p.data.normal_(
+                    0, 0.02 / (2 * L) ** 0.5 if "output" in n or "contract" in n else 0.02
+                )
             elif "bias" in n:
                 p.data *= 0
 

@@ -1,14 +1,12 @@
 """NumPy questions computed in PyTorch and handed back as tensors; PyTorch's finished parts where there are any."""
 
-import contextlib
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-with contextlib.suppress(NameError):  # known where the model is
-    Trained = LanguageModel
+Trained = globals().get("LanguageModel")  # known from the model's cell on
 
 
 def windows(tokens, starts, n):
@@ -30,7 +28,9 @@ def learning_rate(step, steps, warmup, highest, lowest):
     step = torch.from_numpy(step.copy()).double()
     done = ((step + 1 - warmup) / (steps - warmup)).clamp(0, 1)
     falling = torch.lerp(
-        torch.tensor(lowest).double(), torch.tensor(highest).double(), (1 + torch.cos(math.pi * done)) / 2
+        torch.tensor(lowest).double(),
+        torch.tensor(highest).double(),
+        (1 + torch.cos(math.pi * done)) / 2,
     )
     return torch.where(step < warmup, highest * (step + 1) / max(warmup, 1), falling)
 
@@ -112,7 +112,9 @@ class LanguageModel(nn.Module):
             nn.init.constant_(module.bias, 0)
 
     def forward(self, tokens):
-        x = self.embedding(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
+        x = self.embedding(tokens) + self.positions(
+            torch.arange(tokens.shape[1], device=tokens.device)
+        )
         for block in self.blocks:
             x = block(x)
         return F.linear(self.norm(x), self.embedding.weight)

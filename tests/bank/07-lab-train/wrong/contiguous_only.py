@@ -15,7 +15,9 @@ def windows(tokens, starts, n):
 def losses(logits, targets, bytes_per_token):
     flat = torch.from_numpy(logits).view(-1, logits.shape[-1])
     y = torch.from_numpy(targets).view(-1)
-    nats = nn.functional.cross_entropy(flat if flat.dtype != torch.half else flat.float(), y, ignore_index=-1)
+    nats = nn.functional.cross_entropy(
+        flat if flat.dtype != torch.half else flat.float(), y, ignore_index=-1
+    )
     return nats, nats.exp(), nats / np.log(2) / bytes_per_token[targets[targets >= 0]].mean()
 
 

@@ -1,6 +1,5 @@
 """All matrices begin with twice the deviation."""
 
-import torch
 from torch import nn
 
 F = nn.functional

@@ -17,4 +17,8 @@ def learning_rate(step, steps, warmup, highest, lowest):
 
 
 def decay_groups(parameters, memory):
-    return ["hidden.weight"], ["embedding.weight", "places.weight", "norm.weight", "hidden.bias"], 20 / 52
+    return (
+        ["hidden.weight"],
+        ["embedding.weight", "places.weight", "norm.weight", "hidden.bias"],
+        20 / 52,
+    )

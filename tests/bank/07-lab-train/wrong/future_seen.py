@@ -1,6 +1,5 @@
 """Attention sees the whole window."""
 
-import torch
 from torch import nn
 
 F = nn.functional

@@ -1,6 +1,5 @@
 """Logits of the last position only."""
 
-import torch
 from torch import nn
 
 F = nn.functional

@@ -1,6 +1,5 @@
 """The feed-forward network is half as wide as it should be."""
 
-import torch
 from torch import nn
 
 F = nn.functional

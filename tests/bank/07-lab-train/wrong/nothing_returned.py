@@ -1,6 +1,5 @@
 """The logits are computed, and not returned."""
 
-import torch
 from torch import nn
 
 F = nn.functional

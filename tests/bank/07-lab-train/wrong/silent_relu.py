@@ -1,6 +1,5 @@
 """Another activation."""
 
-import torch
 from torch import nn
 
 F = nn.functional

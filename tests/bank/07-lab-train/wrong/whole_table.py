@@ -1,6 +1,5 @@
 """Works for windows of the full context only."""
 
-import torch
 from torch import nn
 
 F = nn.functional

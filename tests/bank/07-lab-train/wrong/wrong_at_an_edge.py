@@ -13,7 +13,9 @@ def windows(tokens, starts, n):  # a window over the end is moved back
 
 def losses(logits, targets, bytes_per_token):  # every example must have a target
     total = 0.0
-    for scores, row in zip(logits.astype(np.result_type(logits.dtype, np.float32)), targets, strict=True):
+    for scores, row in zip(
+        logits.astype(np.result_type(logits.dtype, np.float32)), targets, strict=True
+    ):
         scores, row = scores[row >= 0], row[row >= 0]
         scores = scores - scores.max()
         own = scores[np.arange(len(row)), row]
