@@ -4,10 +4,11 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -115,7 +116,8 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
         if earlier and earlier.asked.get(name) == asked[name]
     }
     reference(paper)
-    session, cells = run_cells(to_run, limits, task.sandbox, task.seeds[""])
+    start = partial(run_cells, to_run, limits, task.sandbox, task.seeds[""])
+    session, cells = start()
     try:
         program = read_program(to_run, cells)
         for name, question in paper.questions.items():
@@ -124,12 +126,13 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
             # What one question's calls did to the process costs that question only.
             if session.ended and time.monotonic() - started < limits.notebook_seconds:
                 session.close()
-                session, _ = run_cells(to_run, limits, task.sandbox, task.seeds[""])
+                session, _ = start()
+            seed = task.seeds[name]
             if question.artefact:
                 file = task.files.get(question.artefact.name)
-                verdicts[name] = examine_file(session, question, file, program)
+                verdicts[name] = examine_file(session, start, question, file, seed, program)
             else:
-                verdicts[name] = examine(session, paper, question, task.seeds[name], program)
+                verdicts[name] = examine(session, paper, question, seed, program)
     finally:
         session.close()
     ordered = {name: verdicts[name] for name in asked}
@@ -154,19 +157,31 @@ def examine(
 
 
 def examine_file(
-    session: Session, question: Question, file: Attached | None, program: Program
+    session: Session,
+    start: Callable[[], tuple[Session, Any]],
+    question: Question,
+    file: Attached | None,
+    seed: int,
+    program: Program,
 ) -> Verdict:
-    """`examine` for a question about a file; nothing is asked where that is missing or cannot be used."""
+    """`examine` for a question about a file; nothing is asked where that is missing or cannot be used.
+
+    `start` runs the cells anew for every call after the first, so that none can know what another was asked.
+    """
     with _grader_fault(question):
         try:
-            cases = cases_of(question, file)
+            cases = cases_of(question, file, seed)
         except Unusable as error:
             return not_asked(question, str(error), missing=file is None)
-        got = session.ask(question.requests(cases))
-        return decide(question, cases, [{}] * len(cases), got, program)
+        got = session.ask(question.requests(cases[:1]))
+        for case in cases[1:]:
+            other, _ = start()
+            with other:
+                got += other.ask(question.requests([case]))
+        return decide(question, cases, [{}, *got[:1] * len(cases[1:])], got, program)
 
 
-def cases_of(question: Question, file: Attached | None) -> list[Case]:
+def cases_of(question: Question, file: Attached | None, seed: int) -> list[Case]:
     """The cases that a question makes of its file; Unusable where there is none that can be used."""
     artefact = question.artefact
     assert artefact
@@ -174,7 +189,7 @@ def cases_of(question: Question, file: Attached | None) -> list[Case]:
         raise Unusable(f"There is no `{artefact.name}` beside the notebook. {artefact.advice}")
     if file.problem:
         raise Unusable(file.problem)
-    return list(question.cases(file.content))
+    return question.draw(seed, file.content)
 
 
 @contextmanager

@@ -140,19 +140,20 @@ class Remark:
 class Question:
     """A graded question. `name` is the marker's name, the solution cell's id and the function's name.
 
-    `cases` draws them with a generator of random numbers. Of a question with an `artefact` it makes them from
-    the file's bytes, or raises Unusable; then no solution says what is right (judges get an empty reply in
-    its place, and each case's `target`). `reads` are the files that cases are made from besides. `remark` says
-    something of the first case's reply, whatever it earns.
-    `alike` says when two values of a reply agree, where chance has a part in them: a known mistake
-    is never repeated to the last digit then. By default they agree up to rounding.
+    `cases` draws them with a generator of random numbers. Of a question with an `artefact` it is also given the
+    file's bytes, or raises Unusable. Then no solution says what is right: judges have each case's `target`, and
+    in the solution's place the reply to the first case, or nothing for that one; and each case is asked
+    of a process of its own, which knows nothing of the others. `reads` are the files that cases are made from
+    besides. `remark` says something of cases and replies, whatever they earn.
+    `alike` says when two values of a reply agree, where chance has a part in them: a known mistake is never repeated
+    to the last digit then. By default they agree up to rounding.
 
     Raises ValueError where a rule costs an aspect that does not exist.
     """
 
     name: str
     title: str
-    cases: Callable[[Any], Iterator[Case]]
+    cases: Callable[..., Iterator[Case]]
     aspects: tuple[Aspect, ...]
     library: str = "numpy"
     rules: tuple[Rule, ...] = ()
@@ -160,7 +161,7 @@ class Question:
     alike: Callable[[Any, Any], bool] | None = None
     artefact: Artefact | None = None
     reads: tuple[Path, ...] = ()
-    remark: Callable[[Case, Reply], Remark] | None = None
+    remark: Callable[[list[Case], list[Reply]], Remark] | None = None
 
     def __post_init__(self) -> None:
         titles = {aspect.title for aspect in self.aspects}
@@ -172,9 +173,9 @@ class Question:
         """What all aspects are worth together."""
         return sum(aspect.points for aspect in self.aspects)
 
-    def draw(self, seed: int) -> list[Case]:
-        """The cases of one student."""
-        return list(self.cases(np.random.default_rng(seed)))
+    def draw(self, seed: int, *content: bytes) -> list[Case]:
+        """The cases of one student, and of the file that the student handed in."""
+        return list(self.cases(np.random.default_rng(seed), *content))
 
     def requests(self, cases: list[Case]) -> list[dict[str, Any]]:
         """What the student's process is asked: the calls, with the names that its trap is set on."""

@@ -49,7 +49,9 @@ def hand_in(assignment: Assignment, class_: dict[str, str], student: str) -> dic
     """What a student of the sample class hands in, by file: the notebook and, with right answers, artefacts."""
     files = {f"{assignment.notebook}.ipynb": class_[student].encode()}
     if student.startswith("right-"):
-        files |= {a.name: (bank(assignment) / a.name).read_bytes() for a in assignment.paper.artefacts}
+        files |= {
+            a.name: (bank(assignment) / a.name).read_bytes() for a in assignment.paper.artefacts
+        }
     return files
 
 

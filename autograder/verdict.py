@@ -73,7 +73,7 @@ def decide(
     if verdict.answered:
         _apply_rules(question, verdict, got, program or Program([]))
     if question.remark:
-        remark = question.remark(cases[0], got[0])
+        remark = question.remark(cases, got)
         verdict.remark, verdict.doubt = remark.text, remark.doubt
     verdict.score = sum(row.earned for row in rows)
     return verdict
@@ -124,7 +124,7 @@ def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | Non
     try:
         return aspect.judge(case, want, have)
     except Exception as error:
-        if want:  # of a question about a file there is no right one
+        if case.target is None:  # else there is no right one
             aspect.judge(case, want, want)
         return Fault(f"The result could not be compared ({type(error).__name__}).")
 

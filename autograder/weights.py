@@ -54,7 +54,9 @@ def _refuse_other_kinds(raw: bytes) -> None:
     """What is handed in by mistake most often, told by how it begins."""
     if not raw:
         raise Unusable(f"The file is empty: it has 0 bytes. {AGAIN}")
-    if raw.startswith((b"PK\x03\x04", b"\x80")):
+    # A header's length may begin with the byte of a pickle too, but it ends in zeros.
+    is_pickle = raw.startswith(b"\x80") and raw[4:8] != bytes(4)
+    if is_pickle or raw.startswith(b"PK\x03\x04"):
         raise Unusable(
             "The file is a pickle, as `torch.save` writes it: reading one can run any program, so the grader "
             f"opens none. {HOW}"
@@ -70,9 +72,13 @@ def _header(raw: bytes) -> tuple[dict[str, Any], int]:
     """The header, a dictionary with an entry for each tensor, and how many bytes come after it."""
     length = struct.unpack("<Q", raw[:8])[0] if len(raw) >= 8 else 0
     if len(raw) >= 8 and length > MAX_HEADER_BYTES:
-        raise Unusable(f"The file is not in safetensors format, or its first bytes are damaged. {HOW}")
+        raise Unusable(
+            f"The file is not in safetensors format, or its first bytes are damaged. {HOW}"
+        )
     if len(raw) < 8 + length:
-        raise Unusable(f"The file is cut short: it ends after {len(raw)} bytes, within its header. {AGAIN}")
+        raise Unusable(
+            f"The file is cut short: it ends after {len(raw)} bytes, within its header. {AGAIN}"
+        )
     try:
         header = json.loads(raw[8 : 8 + length], object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
@@ -110,7 +116,9 @@ def _sizes(metadata: Any, count: int) -> list[int]:
 def _check_entries(header: dict[str, Any], body: int) -> None:
     """That the tensors are weights, few enough, and all there; before anything is made of them."""
     if not header or len(header) > MAX_TENSORS:
-        raise Unusable(f"The file holds {len(header)} tensors; from 1 to {MAX_TENSORS} can be a model's.")
+        raise Unusable(
+            f"The file holds {len(header)} tensors; from 1 to {MAX_TENSORS} can be a model's."
+        )
     numbers = end = 0
     for name, entry in header.items():
         try:
@@ -133,7 +141,9 @@ def _check_entries(header: dict[str, Any], body: int) -> None:
             size = min(size * n, MAX_NUMBERS + 1)  # and no huge product
         numbers, end = numbers + size, max(end, past)
     if numbers > MAX_NUMBERS:
-        raise Unusable(f"The model has more than {MAX_NUMBERS // 1_000_000} million parameters, which is the limit.")
+        raise Unusable(
+            f"The model has more than {MAX_NUMBERS // 1_000_000} million parameters, which is the limit."
+        )
     if end > body:
         raise Unusable(
             f"The file is cut short: of {end / 1e6:.1f} MB of weights {body / 1e6:.1f} MB are there. {AGAIN}"
@@ -142,7 +152,10 @@ def _check_entries(header: dict[str, Any], body: int) -> None:
 
 def _arrays(raw: bytes) -> dict[str, np.ndarray]:
     """The tensors as float32; the package refuses holes, overlaps and lengths that are not their shape's."""
-    from safetensors import SafetensorError, deserialize  # which only an assignment with a model needs
+    from safetensors import (  # which only an assignment with a model needs
+        SafetensorError,
+        deserialize,
+    )
 
     try:
         tensors = deserialize(raw)
@@ -154,8 +167,8 @@ def _arrays(raw: bytes) -> dict[str, np.ndarray]:
         arrays[name] = _numbers(tensor["dtype"], tensor["data"]).reshape(tensor["shape"])
         if not np.isfinite(arrays[name]).all():
             raise Unusable(
-                f"`{_short(name)}` holds values that are no numbers (NaN or infinite): the training had diverged. Lower "
-                "the learning rate and train again."
+                f"`{_short(name)}` holds values that are no numbers (NaN or infinite): the training had diverged. "
+                "Lower the learning rate and train again."
             )
     return arrays
 
@@ -164,7 +177,9 @@ def _numbers(kind: str, data: bytes) -> np.ndarray:
     if kind == "BF16":  # the upper half of a float32
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
     with np.errstate(over="ignore"):
-        return np.frombuffer(data, np.dtype(DTYPES[kind]).newbyteorder("<")).astype("<f4", copy=False)
+        return np.frombuffer(data, np.dtype(DTYPES[kind]).newbyteorder("<")).astype(
+            "<f4", copy=False
+        )
 
 
 def _short(text: Any, length: int = 80) -> str:

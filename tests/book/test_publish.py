@@ -151,10 +151,14 @@ def test_a_leak_is_not_published(small, place, text, complaint):
         publish(small, small / "site", small / "leaky")
 
 
-HELD_OUT = "".join(f"{number} is what nobody trains on, sentence by sentence.\n" for number in range(99))
+HELD_OUT = "".join(
+    f"{number} is what nobody trains on, sentence by sentence.\n" for number in range(99)
+)
 
 
-@pytest.mark.parametrize("place", ["exercises/01/told.md", "site/a.html", "site/_sources/one.ipynb"])
+@pytest.mark.parametrize(
+    "place", ["exercises/01/told.md", "site/a.html", "site/_sources/one.ipynb"]
+)
 def test_a_held_out_text_is_not_published_in_part_either(small, place):
     (small / "autograder/checks/held_out.txt").write_text("=" * 400 + "\n" + HELD_OUT)
     (small / "site/rule.html").write_text("=" * 400)  # markup is nobody's text
