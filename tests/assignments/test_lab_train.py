@@ -297,23 +297,23 @@ def not_graded() -> list[str]:
     ]
 
 
-def model_replies(answer: Answer):
+def measured(answer: Answer) -> Verdict:
+    """The verdict on the bank's model, asked by an answer's `next_logits`."""
     question = questions(NAME)["next_logits"]
-    cases = list(question.cases(np.random.default_rng(0), MODEL.read_bytes()))
-    return question, cases, ask(answer, question.requests(cases))
+    cases = question.draw(0, MODEL.read_bytes())
+    got = ask(answer, question.requests(cases))
+    return decide(question, cases, [{}] + got[:1] * (len(cases) - 1), got)
 
 
 @pytest.mark.parametrize("style", files(NAME, "right"))
 def test_the_bank_s_model_earns_all_points_in_every_style(style: str) -> None:
-    question, cases, got = model_replies(banked(NAME, "right", style))
-    result = decide(question, cases, [{}] * len(cases), got)
+    result = measured(banked(NAME, "right", style))
     assert result.score == result.points, [row.sentence for row in result.aspects]
 
 
 @pytest.mark.parametrize("file", ["handed_back", "no_gradient", "other_parameters", "squeezed"])
 def test_wrong_ways_to_ask_the_model_earn_little(file: str) -> None:
-    question, cases, got = model_replies(banked(NAME, "wrong", file))
-    assert decide(question, cases, [{}] * len(cases), got).score <= 1
+    assert measured(banked(NAME, "wrong", file)).score <= 1
 
 
 def test_the_bank_s_model_is_one_of_the_training_cells() -> None:
@@ -376,7 +376,7 @@ def test_the_training_cells_write_a_model_and_go_on_where_they_were_stopped(
             exec(small, scope)
     exec(small, scope)
     exec(hand_in, scope)
-    assert "model.safetensors: 5,664 parameters" in capsys.readouterr().out
+    assert "model.safetensors: 5,360 parameters" in capsys.readouterr().out
     question = questions(NAME)["next_logits"]
     [first, *_] = question.cases(
         np.random.default_rng(0), (here / "model.safetensors").read_bytes()

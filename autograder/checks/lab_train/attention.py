@@ -182,8 +182,8 @@ class ItselfHidden(torch.nn.Module):
 
 
 @CausalAttention.misconception(
-    "Your causal mask is transposed: each position sees itself and the future. Row i of the mask is the"
-    " query's, and it is True for the columns up to i."
+    "Your causal mask is transposed: each position sees itself and the future. Row i of the mask is the "
+    "query's, and it is True for the columns up to i."
 )
 class MaskTransposed(torch.nn.Module):
     def __init__(self, width, heads):

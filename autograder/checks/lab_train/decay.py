@@ -199,8 +199,8 @@ def lists_exchanged(parameters, memory):
 
 
 @decay_groups.misconception(
-    "Your share counts parameters, not the numbers in them: a bias weighs as much as a matrix. Multiply"
-    " out the shapes."
+    "Your share counts parameters, not the numbers in them: a bias weighs as much as a matrix. Multiply "
+    "out the shapes."
 )
 def share_of_tensors(parameters, memory):
     tables = {

@@ -106,8 +106,8 @@ def floor_one_step_late(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Your cosine falls towards 0 and is cut off at the lowest rate, so the last stretch is flat. Let it"
-    " fall from the highest rate to the lowest: lowest + (highest − lowest) · …"
+    "Your cosine falls towards 0 and is cut off at the lowest rate, so the last stretch is flat. Let it "
+    "fall from the highest rate to the lowest, over highest − lowest."
 )
 def cut_off_at_the_floor(step, steps, warmup, highest, lowest):
     done = np.clip((step + 1 - warmup) / (steps - warmup), 0, 1)
@@ -126,8 +126,8 @@ def floor_added_on_top(step, steps, warmup, highest, lowest):
 
 
 @learning_rate.misconception(
-    "Beyond the last step your cosine turns round and the rate rises again. Training that goes on keeps"
-    " the lowest rate: bound the progress by 1."
+    "Beyond the last step your cosine turns round and the rate rises again. Training that goes on keeps "
+    "the lowest rate: bound the progress by 1."
 )
 def rises_again(step, steps, warmup, highest, lowest):
     done = (step + 1 - warmup) / (steps - warmup)

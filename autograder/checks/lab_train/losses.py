@@ -25,9 +25,14 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         targets = rng.integers(0, vocabulary, size=(len(counted), n))
         for row, count in zip(targets, counted, strict=True):
             row[count:] = -1
-        # As in byte-pair encoding: the mean over the vocabulary is never that over the text.
-        lengths = 1 + rng.integers(0, 3, size=vocabulary)
-        lengths[targets[0, 0]] = 9
+        targets[0, 1] = targets[0, 0]  # some token comes more often than others
+        lengths = 1 + rng.integers(0, 9, size=vocabulary)
+        # The vocabulary's mean length is never the text's, whose tokens are never all of one length.
+        while (
+            abs(lengths[targets[targets >= 0]].mean() - lengths.mean()) < 0.1
+            or np.ptp(lengths[targets[targets >= 0]]) == 0
+        ):
+            lengths = 1 + rng.integers(0, 9, size=vocabulary)
         arguments = {"logits": logits.astype(kind), "targets": targets, "bytes_per_token": lengths}
         return Case(name, arguments, **options)
 
@@ -71,8 +76,8 @@ losses = Question(
 
 
 @losses.misconception(
-    "You count the padding. As an index −1 is the last token of the vocabulary, so each padded position"
-    " adds a loss for it: leave out the positions whose target is −1."
+    "You count the padding. As an index −1 is the last token of the vocabulary, so each padded position "
+    "adds a loss for it: leave out the positions whose target is −1."
 )
 def padding_counted(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -98,8 +103,8 @@ def divided_by_all(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "You average each example first, and then the averages. A token of a short example then weighs more"
-    " than one of a long example: sum over all counted tokens, divide once."
+    "You average each example first, and then the averages. A token of a short example then weighs more "
+    "than one of a long example: sum over all counted tokens, divide once."
 )
 def mean_of_means(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
@@ -114,8 +119,8 @@ def mean_of_means(logits, targets, bytes_per_token):
 
 
 @losses.misconception(
-    "Your loss is in bits, with the logarithm to base 2. Nats come from the natural logarithm; bits are"
-    " asked for in the third number only."
+    "Your loss is in bits, with the logarithm to base 2. Nats come from the natural logarithm; bits are "
+    "asked for in the third number only."
 )
 def bits_for_nats(logits, targets, bytes_per_token):
     logits = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))

@@ -166,8 +166,8 @@ def each_clipped_alone(W, b, inputs, targets, clip, rate):
 
 
 @training_steps.misconception(
-    "One fault is left: you clip after every micro-batch, while the gradient is still a part of itself."
-    " Accumulate all, then clip once."
+    "One fault is left: you clip after every micro-batch, while the gradient is still a part of itself. "
+    "Accumulate all, then clip once."
 )
 def clipped_in_between(W, b, inputs, targets, clip, rate):
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()

@@ -215,8 +215,8 @@ def temperature_multiplies(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "The token with which the sum reaches top_p is dropped, so what is kept has less than top_p. Keep a"
-    " token where those *before* it have less than top_p."
+    "The token with which the sum reaches top_p is dropped, so what is kept has less than top_p. Keep a "
+    "token where those *before* it have less than top_p."
 )
 def nucleus_too_small(logits, temperature, top_k, top_p, count):
     if temperature == 0:
@@ -284,8 +284,8 @@ def likeliest_taken(logits, temperature, top_k, top_p, count):
 
 
 @draw.misconception(
-    "You draw from all tokens: top_k and top_p play no part in it. Draw from the probabilities that you"
-    " return."
+    "You draw from all tokens: top_k and top_p play no part in it. Draw from the probabilities that you "
+    "return."
 )
 def drawn_from_all(logits, temperature, top_k, top_p, count):
     if temperature == 0:

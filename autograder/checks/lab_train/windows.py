@@ -101,8 +101,8 @@ def targets_before_inputs(tokens, starts, n):
 
 
 @windows.misconception(
-    "Your targets lie two tokens after the inputs. The target of a position is its very next token: one"
-    " later."
+    "Your targets lie two tokens after the inputs. The target of a position is its very next token: one "
+    "later."
 )
 def targets_two_later(tokens, starts, n):
     at = starts[:, None] + np.arange(n)
