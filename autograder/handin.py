@@ -83,24 +83,21 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         raise NotRead("there is no such file") from error
     except OSError as error:
         link = error.errno == errno.ELOOP
-        reason = "a link: hand in the file itself" if link else _no_file(path, error)
-        raise NotRead(reason) from error
-    with os.fdopen(descriptor, "rb") as file:
+        why = "a link: hand in the file itself" if link else f"it cannot be read ({error.strerror})"
+        raise NotRead(why) from error
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise NotRead("it is no regular file")
-        # The file's own size first: what is too large is not read at all.
-        raw = file.read(max_bytes + 1) if found.st_size <= max_bytes else b""
-    if len(raw) > max_bytes or found.st_size > max_bytes:
-        raise TooLarge(f"larger than {max_bytes // 1_000_000} MB")
-    return raw
-
-
-def _no_file(path: Path, error: OSError) -> str:
-    """A folder opens, but a socket does not; the rest is for the instructor, such as a missing permission."""
-    if not path.is_file():
-        return "it is no regular file"
-    return f"it cannot be read ({error.strerror})"
+        raw = b""
+        if found.st_size <= max_bytes:  # what is too large is not read at all
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                raw = file.read(max_bytes + 1)
+        if max(found.st_size, len(raw)) > max_bytes:
+            raise TooLarge(f"larger than {max_bytes // 1_000_000} MB")
+        return raw
+    finally:
+        os.close(descriptor)
 
 
 def refuse_links(folder: Path) -> None:

@@ -25,7 +25,10 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         targets = rng.integers(0, vocabulary, size=(len(counted), n))
         for row, count in zip(targets, counted, strict=True):
             row[count:] = -1
-        targets[0, 1] = targets[0, 0]  # some token comes more often than others
+        # One token comes more often than others, and is not the only one.
+        targets[0, 1] = targets[0, 0]
+        last = tuple(np.argwhere(targets >= 0)[-1])
+        targets[last] = (targets[0, 0] + rng.integers(1, vocabulary)) % vocabulary
         lengths = 1 + rng.integers(0, 9, size=vocabulary)
         # The vocabulary's mean length is never the text's, whose tokens are never all of one length.
         while (
