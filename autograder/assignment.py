@@ -17,13 +17,16 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from autograder.course import Course, CourseError
-from autograder.question import Case, Question, Reply
+from autograder.question import Artefact, Case, Question, Reply
 from autograder.shell.inside import driver
 from autograder.shell.limits import Limits
 from autograder.shell.session import decode_reply
 
 MARKER = re.compile(r"""^\s*check\(["'](\w+)["']\)\s*$""", re.MULTILINE)
 ONE_AT_A_TIME = Lock()  # sys.stdout is the whole process's, and a worker may have several threads
+NOT_GRADED = (
+    "not-graded"  # the tag of a cell that the grader does not run, such as one that trains a model
+)
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS\n?", re.DOTALL)
 
 
@@ -40,6 +43,11 @@ def flag(cell: NotebookNode, name: str) -> bool:
 def is_check(cell: NotebookNode) -> bool:
     """Whether a cell holds checks only: it is graded and nobody's answer."""
     return flag(cell, "grade") and not flag(cell, "solution")
+
+
+def is_run(cell: NotebookNode) -> bool:
+    """Whether the grader runs a cell of the instructor's source or of the release."""
+    return cell.cell_type == "code" and NOT_GRADED not in cell.metadata.get("tags", [])
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,11 @@ class Paper:
         """The questions by name, from the assignment's module in `autograder.checks`."""
         return {q.name: q for q in importlib.import_module(self.module).QUESTIONS}
 
+    @property
+    def artefacts(self) -> list[Artefact]:
+        """The files that questions are about."""
+        return [q.artefact for q in self.questions.values() if q.artefact]
+
     @cached_property
     def limits(self) -> Limits:
         """What a hand-in may use: `LIMITS` of the checks' module, or what all assignments have."""
@@ -119,7 +132,8 @@ class Paper:
     def cells_to_run(self, notebook: NotebookNode) -> list["CellToRun | None"]:
         """For each cell of a hand-in what to run, None for a cell that is not code.
 
-        Locked cells run as they were released, whatever the hand-in made of them.
+        Locked cells run as they were released, whatever the hand-in made of them. What is not run is told by
+        the release's tag; a tag of the hand-in's own means nothing.
         """
         return cells_to_run(notebook, self.released)
 
@@ -196,21 +210,44 @@ def assignments(course: Course, names: list[str]) -> list[Assignment]:
 
 
 class CellToRun(NamedTuple):
-    """One code cell; the names that it binds are kept unless it is a check."""
+    """One code cell; the names that it binds are kept unless it is a check. One not to `run` is only shown."""
 
     source: str
     keep: bool = True
+    run: bool = True
 
 
 def cells_to_run(notebook: NotebookNode, released: NotebookNode) -> list[CellToRun | None]:
     """See `Paper.cells_to_run`; this needs the release only, which is all that a student has."""
-    fixed = {grade_id(cell): cell for cell in released.cells if grade_id(cell)}
     found: list[CellToRun | None] = []
+    for cell, known_as in zip(notebook.cells, originals(notebook, released), strict=True):
+        own = known_as or cell
+        if own.cell_type != "code":
+            found.append(None)
+            continue
+        source = HIDDEN.sub("", own.source if flag(own, "locked") else cell.source)
+        found.append(CellToRun(source, not is_check(own), known_as is None or is_run(known_as)))
+    return found
+
+
+def originals(notebook: NotebookNode, released: NotebookNode) -> list[NotebookNode | None]:
+    """For each cell of a hand-in the released cell that it was, None for the student's own.
+
+    nbgrader's name tells or, of a cell that is not run, the id: a copy of either is the student's own.
+    """
+    named = {grade_id(cell): cell for cell in released.cells if grade_id(cell)}
+    not_run = {
+        cell.id: cell for cell in released.cells if cell.cell_type == "code" and not is_run(cell)
+    }
+    found: list[NotebookNode | None] = []
     for cell in notebook.cells:
-        own = fixed.get(grade_id(cell), cell)
-        source = own.source if flag(own, "locked") else cell.source
-        is_code = own.cell_type == "code"
-        found.append(CellToRun(HIDDEN.sub("", source), not is_check(own)) if is_code else None)
+        own = named.get(grade_id(cell))
+        if own is None:
+            ids = (cell.metadata.get("id"), cell.get("id"))
+            own = next((not_run.pop(i) for i in ids if isinstance(i, str) and i in not_run), None)
+        else:
+            not_run.pop(own.id, None)
+        found.append(own)
     return found
 
 
@@ -224,7 +261,7 @@ class Reference:
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         transform = TransformerManager().transform_cell
         for cell in paper.solution.cells:
-            if cell.cell_type != "code":
+            if not is_run(cell):
                 continue
             try:
                 with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 from nbformat.v4.nbjson import JSONWriter
 
-from autograder.assignment import Paper, flag, grade_id
+from autograder.assignment import Paper, flag, grade_id, originals
 from autograder.record import CellRun, Record
 from autograder.report.feedback import attach
 from autograder.report.safe import harmless
@@ -22,10 +22,10 @@ def restored(notebook: NotebookNode, paper: Paper) -> NotebookNode:
     release does not know keeps its text only: what editors and students write into
     metadata (names, tags, flags) is dropped.
     """
-    fixed = {grade_id(cell): cell for cell in paper.released.cells if grade_id(cell)}
+    known_as = originals(notebook, paper.released)
     cells = []
     for number, cell in enumerate(notebook.cells):
-        own = fixed.get(grade_id(cell))
+        own = known_as[number]
         new = NotebookNode(
             id=own.id if own else f"cell-{number:03d}",
             cell_type=(own or cell).cell_type,

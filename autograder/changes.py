@@ -19,8 +19,9 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from autograder.assignment import HIDDEN, CellToRun, Paper, is_check
+from autograder.assignment import HIDDEN, CellToRun, Paper, is_check, is_run
 from autograder.course import CourseError
+from autograder.handin import Attached
 from autograder.shell.limits import Limits
 
 ENGINE = Path(__file__).parent
@@ -37,9 +38,10 @@ DECIDING = (
     "rules.py",
     "statements.py",
     "verdict.py",
+    "weights.py",
     "shell/**/*.py",
 )
-SHOWING = ("checks/**/*.py", "autograded.py", "report/*.py", "report/*.j2")
+SHOWING = ("checks/**/*.py", "checks/**/*.txt", "autograded.py", "report/*.py", "report/*.j2")
 LIBRARIES = ("numpy", "torch")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
@@ -67,16 +69,28 @@ def whole_version(paper: Paper) -> str:
 
 
 def fingerprints(
-    paper: Paper, cells: list[CellToRun | None], seeds: Mapping[str, int], limits: Limits
+    paper: Paper,
+    cells: list[CellToRun | None],
+    seeds: Mapping[str, int],
+    limits: Limits,
+    files: Mapping[str, Attached],
 ) -> tuple[str, dict[str, str]]:
     """The fingerprint of the cells' run, and that of each question that is asked afterwards."""
     run = digest(cells, asdict(limits), seeds[""], engine_version())
     definitions = question_definitions(paper)
-    asked = {
-        question.name: digest(run, seeds[question.name], definitions[question.name])
-        for question in paper.checks.values()
-    }
+    asked = {}
+    for question in paper.checks.values():
+        about = question.artefact and files.get(question.artefact.name)
+        made_from = [digest_of(path) for path in question.reads], about and about.digest
+        asked[question.name] = digest(
+            run, seeds[question.name], definitions[question.name], made_from
+        )
     return run, asked
+
+
+def digest_of(path: Path) -> str:
+    """A hash of a file that checks read; empty where it is not there, which its question will tell."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 @lru_cache(maxsize=8)
@@ -88,7 +102,7 @@ def question_definitions(paper: Paper) -> dict[str, str]:
     solution = [
         statement
         for cell in paper.solution.cells
-        if cell.cell_type == "code" and not is_check(cell)
+        if is_run(cell) and not is_check(cell)
         for statement in statements(transform(HIDDEN.sub("", cell.source)))
     ]
     variables = {id(value): name for name, value in vars(module).items()}

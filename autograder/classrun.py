@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -19,10 +19,10 @@ from autograder.changes import digest, whole_version
 from autograder.course import CourseError, GradebookError
 from autograder.crew import Crew
 from autograder.grading import NobodyGraded, Task, seeds_for
-from autograder.handin import read_bytes, refuse_links
+from autograder.handin import Attached, read_bytes, refuse_links
 from autograder.journal import Done, Journal
 from autograder.record import Record
-from autograder.store import read_text, record_path, task_for, write_whole
+from autograder.store import TIMESTAMP, files_of, read_text, record_path, task_for, write_whole
 from autograder.work import Graded
 
 # Whatever needs nbgrader is loaded where it is used: that takes a second, in which the workers get ready.
@@ -57,6 +57,7 @@ class HandIn:
 
     student: str
     content: bytes
+    files: dict[str, Attached]
     timestamp: datetime | None
     key: str
 
@@ -158,18 +159,18 @@ class ClassRun:
                 self.result.unchanged.append(student)
                 self._watch.finished(student)
                 continue
-            self._waiting[student] = hand_in
-            yield (
+            task = task_for(
+                self._assignment,
+                self._paper,
                 student,
-                task_for(
-                    self._assignment,
-                    self._paper,
-                    student,
-                    hand_in.content,
-                    self._sandbox,
-                    self._force,
-                ),
+                hand_in.content,
+                self._sandbox,
+                self._force,
+                hand_in.files,
             )
+            # Kept until the worker is done; the bytes are the task's, and may be many.
+            self._waiting[student] = replace(hand_in, content=b"", files={})
+            yield student, task
 
     def take_in(self, student: str, graded: Graded | Exception) -> None:
         """Put down what a worker found; a CourseError is that student's, whatever else the class's."""
@@ -207,12 +208,14 @@ class ClassRun:
             raise CourseError("no student has such a name: rename the folder.")
         refuse_links(folder)
         content = read_bytes(folder / f"{self._assignment.notebook}.ipynb")
-        stamp = folder / "timestamp.txt"
+        files = files_of(self._assignment, folder)
+        digests = {name: file.digest for name, file in files.items()}
+        stamp = folder / TIMESTAMP
         handed_in = read_bytes(stamp) if stamp.is_symlink() or stamp.exists() else b""
         timestamp = handed_in.decode(errors="replace").strip()
         seeds = seeds_for(self._assignment.course.secret, student, self._paper)
-        key = digest(hashlib.sha256(content).hexdigest(), timestamp, seeds, self._version)
-        return HandIn(student, content, _time(timestamp) if timestamp else None, key)
+        key = digest(hashlib.sha256(content).hexdigest(), digests, timestamp, seeds, self._version)
+        return HandIn(student, content, files, _time(timestamp) if timestamp else None, key)
 
     def _is_done(self, hand_in: HandIn) -> bool:
         student = hand_in.student

@@ -4,19 +4,21 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
 
 from nbformat import NotebookNode
 
 from autograder.assignment import CellToRun, Paper, Reference, answers, known
 from autograder.changes import engine_version, fingerprints
 from autograder.course import CourseError
-from autograder.handin import parse
+from autograder.handin import Attached, parse
 from autograder.judge import failure
 from autograder.program import Program
-from autograder.question import Question, seed_for
+from autograder.question import Case, Question, Unusable, seed_for
 from autograder.record import CellRun, Record, bounded
 from autograder.shell.inside.wire import WireError
 from autograder.shell.limits import Limits
@@ -24,7 +26,9 @@ from autograder.shell.sandbox import available
 from autograder.shell.session import Session, Stopped
 from autograder.shell.warm import NotStarted
 from autograder.statements import Cell
-from autograder.verdict import Verdict, decide
+from autograder.verdict import Verdict, decide, not_asked
+
+NOT_RUN = "not run by the grader: what it makes is handed in"
 
 
 class GraderFault(CourseError):
@@ -45,7 +49,7 @@ class Task:
 
     `seeds` has one seed by question, and by "" that of the cells. `earlier` is the text of an earlier record:
     verdicts in it that nothing has changed since are taken over. `engine` is the caller's version. Without
-    `limits` the assignment's own hold.
+    `limits` the assignment's own hold. `files` were handed in beside the notebook, by name.
     """
 
     student: str
@@ -56,6 +60,7 @@ class Task:
     engine: str
     earlier: str = ""
     limits: Limits | None = None
+    files: Mapping[str, Attached] = field(default_factory=dict)
 
     def notebook(self) -> NotebookNode:
         """What was handed in, read anew; a CourseError where it is no notebook."""
@@ -101,7 +106,7 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
     paper = known(task.paper)
     limits = task.limits or paper.limits
     to_run = paper.cells_to_run(notebook)
-    run, asked = fingerprints(paper, to_run, task.seeds, limits)
+    run, asked = fingerprints(paper, to_run, task.seeds, limits, task.files)
     earlier = Record.from_json(task.earlier) if task.earlier else None
     if earlier and (earlier.run, earlier.asked) == (run, asked):
         return earlier
@@ -111,7 +116,8 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
         if earlier and earlier.asked.get(name) == asked[name]
     }
     reference(paper)
-    session, cells = run_cells(to_run, limits, task.sandbox, task.seeds[""])
+    start = partial(run_cells, to_run, limits, task.sandbox, task.seeds[""])
+    session, cells = start()
     try:
         program = read_program(to_run, cells)
         for name, question in paper.questions.items():
@@ -120,8 +126,13 @@ def grade_notebook(task: Task, notebook: NotebookNode) -> Record:
             # What one question's calls did to the process costs that question only.
             if session.ended and time.monotonic() - started < limits.notebook_seconds:
                 session.close()
-                session, _ = run_cells(to_run, limits, task.sandbox, task.seeds[""])
-            verdicts[name] = examine(session, paper, question, task.seeds[name], program)
+                session, _ = start()
+            seed = task.seeds[name]
+            if question.artefact:
+                file = task.files.get(question.artefact.name)
+                verdicts[name] = examine_file(session, start, question, file, seed, program)
+            else:
+                verdicts[name] = examine(session, paper, question, seed, program)
     finally:
         session.close()
     ordered = {name: verdicts[name] for name in asked}
@@ -133,7 +144,7 @@ def examine(
 ) -> Verdict:
     """Ask one question of the student's finished state and decide; GraderFault where a check fails."""
     solution = reference(paper)
-    try:
+    with _grader_fault(question):
         cases = question.draw(seed)
         requests = question.requests(cases)
         # The trap of the rules is set on the student only.
@@ -143,6 +154,49 @@ def examine(
                 why = f"in case “{case.name}” the solution itself has no value: {fault.sentence} {fault.got}"
                 raise RuntimeError(why)
         return decide(question, cases, expected, session.ask(requests), program)
+
+
+def examine_file(
+    session: Session,
+    start: Callable[[], tuple[Session, Any]],
+    question: Question,
+    file: Attached | None,
+    seed: int,
+    program: Program,
+) -> Verdict:
+    """`examine` for a question about a file; nothing is asked where that is missing or cannot be used.
+
+    `start` runs the cells anew for every call after the first, so that none can know what another was asked.
+    """
+    with _grader_fault(question):
+        try:
+            cases = cases_of(question, file, seed)
+        except Unusable as error:
+            return not_asked(question, str(error), missing=file is None)
+        got = session.ask(question.requests(cases[:1]))
+        for case in cases[1:]:
+            other, _ = start()
+            with other:
+                got += other.ask(question.requests([case]))
+        return decide(question, cases, [{}, *got[:1] * len(cases[1:])], got, program)
+
+
+def cases_of(question: Question, file: Attached | None, seed: int) -> list[Case]:
+    """The cases that a question makes of its file; Unusable where there is none that can be used."""
+    artefact = question.artefact
+    assert artefact
+    if file is None:
+        raise Unusable(f"There is no `{artefact.name}` beside the notebook. {artefact.advice}")
+    if file.problem:
+        raise Unusable(file.problem)
+    return question.draw(seed, file.content)
+
+
+@contextmanager
+def _grader_fault(question: Question) -> Iterator[None]:
+    """What goes wrong in here is no student's doing."""
+    try:
+        yield
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise GraderFault(
@@ -166,10 +220,11 @@ def run_cells(
 
     A cell that had to be stopped took its process with it: the cells before it are run again in a new
     one and that cell is passed over, so an endless loop costs no more than itself. Cells that the
-    notebook's time does not reach are not run; a process's start does not count.
+    notebook's time does not reach are not run, nor those that the release says are not; a process's start does
+    not count.
     """
     left = limits.notebook_seconds
-    runs: list[CellRun | None] = [None] * len(cells)
+    runs = [CellRun(stopped=NOT_RUN) if cell and not cell.run else None for cell in cells]
     while True:
         session = _start(limits, sandbox, seed)
         deadline = time.monotonic() + left

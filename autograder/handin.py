@@ -1,6 +1,12 @@
 """Read what a student handed in. Nothing is believed but the notebook's own structure."""
 
+import errno
+import hashlib
 import os
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +14,90 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.course import CourseError
+from autograder.question import Artefact
 from autograder.shell.inside.wire import plain
 
 MAX_BYTES = 30_000_000
 
 
+class NotRead(CourseError):
+    """A file cannot be taken; the text says what is wrong with it."""
+
+
+class TooLarge(NotRead):
+    """A file has more bytes than are read."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A file that was handed in beside the notebook: its bytes or, in `problem`, why they were not read."""
+
+    content: bytes = b""
+    problem: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return hashlib.sha256(self.problem.encode() + b"\0" + self.content).hexdigest()
+
+
+def attached(
+    folder: Path, usual: Iterable[str], artefacts: Callable[[], Iterable[Artefact]]
+) -> dict[str, Attached]:
+    """The artefacts that lie in a student's folder, by name; one that is missing is not among them.
+
+    `artefacts` is not called where the folder holds nothing but the `usual` files: it loads the checks.
+    """
+    try:
+        names = set(os.listdir(folder)) - set(usual)  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return {}  # told of with the notebook, which is not there either
+    if not names:
+        return {}
+    return {a.name: _attached(folder / a.name, a) for a in artefacts() if a.name in names}
+
+
+def _attached(path: Path, artefact: Artefact) -> Attached:
+    try:
+        return Attached(read_file(path, artefact.max_bytes))
+    except NotRead as error:
+        return Attached(problem=f"`{artefact.name}` was not read: {error}. {artefact.advice}")
+
+
 def read_bytes(path: Path) -> bytes:
     """The file as it was handed in; a CourseError where there is none, or where it is a link or huge."""
-    if path.is_symlink() or not path.is_file():
-        absent = "it is no regular file" if path.exists() else "there is no such file"
-        what = "a link: hand in the file itself" if path.is_symlink() else absent
-        raise CourseError(f"{path}: {what}.")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise CourseError(
-            f"{path}: larger than {MAX_BYTES // 1_000_000} MB; clear its outputs and save it again."
-        )
-    return raw
+    try:
+        return read_file(path, MAX_BYTES)
+    except TooLarge as error:
+        raise CourseError(f"{path}: {error}; clear its outputs and save it again.") from error
+    except NotRead as error:
+        raise CourseError(f"{path}: {error}.") from error
+
+
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """What a regular file holds; NotRead otherwise. Nothing is followed, and nothing waited for."""
+    try:
+        # Looked at only once it is open: whatever was there before cannot be exchanged for a link any more.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise NotRead("there is no such file") from error
+    except OSError as error:
+        link = error.errno == errno.ELOOP
+        why = "a link: hand in the file itself" if link else f"it cannot be read ({error.strerror})"
+        raise NotRead(why) from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotRead("it is no regular file")
+        raw = b""
+        if found.st_size <= max_bytes:  # what is too large is not read at all
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                raw = file.read(max_bytes + 1)
+        if max(found.st_size, len(raw)) > max_bytes:
+            raise TooLarge(f"larger than {max_bytes // 1_000_000} MB")
+        return raw
+    finally:
+        os.close(descriptor)
 
 
 def refuse_links(folder: Path) -> None:

@@ -14,12 +14,12 @@ from nbgrader.plugins import ExportPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Unicode
 
-from autograder.assignment import Assignment, grade_id
+from autograder.assignment import NOT_GRADED, Assignment, grade_id
 from autograder.autograded import autograded, restored, to_text
 from autograder.course import Course, sync
 from autograder.grading import grade_notebook
-from autograder.handin import drop_copies
-from autograder.store import keep, task_for
+from autograder.handin import drop_copies, refuse_links
+from autograder.store import files_of, keep, task_for
 from autograder.verdict import Verdict
 
 
@@ -34,7 +34,7 @@ class ReadSource(NbGraderPreprocessor):
 
 
 class NameCells(NbGraderPreprocessor):
-    """Release: give every cell an id of its own that survives Colab, and leave nothing else in it."""
+    """Release: give every cell an id of its own that survives Colab, and leave little else in it."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Colab keeps `metadata.id` where it may drop the rest, so both ids are written."""
@@ -45,6 +45,8 @@ class NameCells(NbGraderPreprocessor):
                 for key in ("nbgrader", "deletable", "editable")
                 if key in cell.metadata
             }
+            if NOT_GRADED in cell.metadata.get("tags", []):
+                kept["tags"] = [NOT_GRADED]  # the one tag that the grader goes by
             cell.metadata = NotebookNode({"id": cell.id, **kept})
         nb.metadata = NotebookNode(
             kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -78,7 +80,11 @@ class RunAndCheck(NbGraderPreprocessor):
         names = resources["nbgrader"]
         assignment = Assignment.named(Course.find(Path(self.class_folder)), names["assignment"])
         paper, student = assignment.paper, names["student"]
-        task = task_for(assignment, paper, student, to_text(nb).encode(), self.sandbox)
+        # nbgrader copies notebooks only; what lies beside one is read where it was handed in.
+        handed_in = assignment.course.step("submitted") / student / assignment.name
+        refuse_links(handed_in)
+        files = files_of(assignment, handed_in)
+        task = task_for(assignment, paper, student, to_text(nb).encode(), self.sandbox, files=files)
         record = grade_notebook(task, nb)
         keep(assignment, student, record)
         resources["verdicts"] = {

@@ -7,10 +7,12 @@ import ast
 import hashlib
 import hmac
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +30,12 @@ class Case:
 
     `upstream` and `gradient_of` ask for the gradients of sum(upstream * output) by the named arguments or,
     of a module, parameters (PyTorch questions). `construct` and `state` build a class and load its weights
-    before the call. `strided` arguments come non-contiguous, `iterators` as one-pass iterators, beside
-    which no more than `held_bytes` may pile up where that is given (see `judge.one_at_a_time`); without an
-    iterator, no more may live at once beside the arguments.
+    before the call; with no `state` the module keeps the weights that it drew, and without `arguments` there
+    is no call: the value is the module's state. `strided` arguments come non-contiguous, `iterators` as one-pass
+    iterators, beside which no more than `held_bytes` may pile up where that is given (see
+    `judge.one_at_a_time`); without an
+    iterator, no more may live at once beside the arguments. `target` is never sent: what judges compare with
+    where no solution says what is right.
     """
 
     name: str
@@ -42,13 +47,17 @@ class Case:
     strided: tuple[str, ...] = ()
     iterators: tuple[str, ...] = ()
     held_bytes: int | None = None
+    target: Any = None
 
     def request(self, function: str, library: str) -> dict[str, Any]:
         """The driver's request for this call (see `shell.inside.driver.call`)."""
         return {
             "function": function,
             "library": library,
-            "arguments": {name: wire.encode(value) for name, value in self.arguments.items()},
+            # Weights may be larger than what a student's call may return.
+            "arguments": {
+                name: wire.encode(value, most=math.inf) for name, value in self.arguments.items()
+            },
             "upstream": None if self.upstream is None else wire.encode(self.upstream),
             "gradient_of": list(self.gradient_of),
             "construct": None
@@ -103,20 +112,56 @@ class Misconception:
         return "\n".join(lines).replace(self.program.__name__, function) + "\n"
 
 
+@dataclass(frozen=True)
+class Artefact:
+    """A file that is handed in beside the notebook. More than `max_bytes` is not read.
+
+    `advice` is the sentence for a student whose file is missing or cannot be taken.
+    """
+
+    name: str
+    max_bytes: int
+    advice: str
+
+
+class Unusable(Exception):
+    """A handed-in file cannot be used; the text says why, in a sentence or two for the student."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is said of a reply beside its points; `doubt` is for the instructor only, in the class report."""
+
+    text: str
+    doubt: str = ""
+
+
 @dataclass
 class Question:
     """A graded question. `name` is the marker's name, the solution cell's id and the function's name.
+
+    `cases` draws them with a generator of random numbers. Of a question with an `artefact` it is also given the
+    file's bytes, or raises Unusable. Then no solution says what is right: judges have each case's `target`, and
+    in the solution's place the reply to the first case, or nothing for that one; and each case is asked
+    of a process of its own, which knows nothing of the others. `reads` are the files that cases are made from
+    besides. `remark` says something of cases and replies, whatever they earn.
+    `alike` says when two values of a reply agree, where chance has a part in them: a known mistake is never repeated
+    to the last digit then. By default they agree up to rounding.
 
     Raises ValueError where a rule costs an aspect that does not exist.
     """
 
     name: str
     title: str
-    cases: Callable[[np.random.Generator], Iterator[Case]]
+    cases: Callable[..., Iterator[Case]]
     aspects: tuple[Aspect, ...]
     library: str = "numpy"
     rules: tuple[Rule, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
+    alike: Callable[[Any, Any], bool] | None = None
+    artefact: Artefact | None = None
+    reads: tuple[Path, ...] = ()
+    remark: Callable[[list[Case], list[Reply]], Remark] | None = None
 
     def __post_init__(self) -> None:
         titles = {aspect.title for aspect in self.aspects}
@@ -128,9 +173,9 @@ class Question:
         """What all aspects are worth together."""
         return sum(aspect.points for aspect in self.aspects)
 
-    def draw(self, seed: int) -> list[Case]:
-        """The cases of one student."""
-        return list(self.cases(np.random.default_rng(seed)))
+    def draw(self, seed: int, *content: bytes) -> list[Case]:
+        """The cases of one student, and of the file that the student handed in."""
+        return list(self.cases(np.random.default_rng(seed), *content))
 
     def requests(self, cases: list[Case]) -> list[dict[str, Any]]:
         """What the student's process is asked: the calls, with the names that its trap is set on."""

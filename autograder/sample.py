@@ -35,23 +35,39 @@ ACCIDENTS_AND_TRICKS = {
 def write_class(assignment: Assignment) -> int:
     """Write the sample hand-ins under `submitted/`; returns how many. The same each time."""
     class_ = sample_class(assignment)
-    for student, text in class_.items():
+    for student in class_:
         folder = assignment.course.step("submitted") / student / assignment.name
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{assignment.notebook}.ipynb"
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        for name, content in hand_in(assignment, class_, student).items():
+            path = folder / name
+            if not path.exists() or path.read_bytes() != content:
+                path.write_bytes(content)
     return len(class_)
+
+
+def hand_in(assignment: Assignment, class_: dict[str, str], student: str) -> dict[str, bytes]:
+    """What a student of the sample class hands in, by file: the notebook and, with right answers, artefacts."""
+    files = {f"{assignment.notebook}.ipynb": class_[student].encode()}
+    if student.startswith("right-"):
+        files |= {
+            a.name: (bank(assignment) / a.name).read_bytes() for a in assignment.paper.artefacts
+        }
+    return files
 
 
 def is_sample(assignment: Assignment) -> bool:
     """Whether every hand-in of the class is, byte for byte, the sample class's."""
     sample = sample_class(assignment) if bank(assignment).is_dir() else {}
     return all(
-        student in sample
-        and [path.name for path in folder.iterdir()] == [f"{assignment.notebook}.ipynb"]
-        and next(folder.iterdir()).read_bytes() == sample[student].encode()
+        student in sample and _holds(folder, hand_in(assignment, sample, student))
         for student, folder in assignment.course.hand_ins(assignment.name).items()
+    )
+
+
+def _holds(folder: Path, files: dict[str, bytes]) -> bool:
+    """Whether a folder holds these files and no others."""
+    return {path.name for path in folder.iterdir()} == files.keys() and all(
+        (folder / name).read_bytes() == content for name, content in files.items()
     )
 
 

@@ -1,12 +1,16 @@
 """The class's folder on disk: the records of what was graded, and the tasks for what is to be."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from autograder.assignment import Assignment, Paper
 from autograder.changes import engine_version
 from autograder.grading import Task, seeds_for
+from autograder.handin import Attached, attached
 from autograder.record import Record
+
+TIMESTAMP = "timestamp.txt"  # when a notebook was handed in, as nbgrader has it
 
 
 def task_for(
@@ -16,6 +20,7 @@ def task_for(
     handed_in: bytes,
     sandbox: str = "bwrap",
     force: bool = False,
+    files: Mapping[str, Attached] | None = None,
 ) -> Task:
     """The task of grading what a student handed in; unless `force`, an earlier record saves work."""
     return Task(
@@ -26,7 +31,14 @@ def task_for(
         sandbox=sandbox,
         engine=engine_version(),
         earlier="" if force else read_text(record_path(assignment, student)),
+        files=files or {},
     )
+
+
+def files_of(assignment: Assignment, folder: Path) -> dict[str, Attached]:
+    """The files in a student's folder that the assignment asks questions about."""
+    usual = (f"{assignment.notebook}.ipynb", TIMESTAMP)
+    return attached(folder, usual, lambda: assignment.paper.artefacts)
 
 
 def record_path(assignment: Assignment, student: str) -> Path:

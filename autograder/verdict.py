@@ -1,6 +1,8 @@
 """From replies to a verdict: which aspects hold, and which misconception the student has."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +34,8 @@ class Verdict:
     """The result of one question. `misconception` is its name, `advice` the sentence that helps.
 
     `broken` has one sentence for each rule of the task that the code breaks.
-    `answered` is False where the release's stub was left as it was, or its cell never ran.
+    `answered` is False where the release's stub was left as it was, its cell never ran, or its file is missing.
+    `remark` is what else there is to say; `doubt` is for the instructor only.
     """
 
     question: str
@@ -44,6 +47,8 @@ class Verdict:
     advice: str = ""
     answered: bool = True
     broken: list[str] = field(default_factory=list)
+    remark: str = ""
+    doubt: str = ""
 
 
 def decide(
@@ -67,7 +72,18 @@ def decide(
         verdict.misconception, verdict.advice = found.name, found.sentence
     if verdict.answered:
         _apply_rules(question, verdict, got, program or Program([]))
+    if question.remark:
+        remark = question.remark(cases, got)
+        verdict.remark, verdict.doubt = remark.text, remark.doubt
     verdict.score = sum(row.earned for row in rows)
+    return verdict
+
+
+def not_asked(question: Question, why: str, missing: bool) -> Verdict:
+    """The verdict on a question whose file is missing or cannot be used: no points, and the reason."""
+    rows = [AspectResult(aspect.title, aspect.points, 0.0) for aspect in question.aspects]
+    verdict = Verdict(question.name, question.title, question.points, 0.0, rows)
+    verdict.answered, verdict.remark = not missing, why
     return verdict
 
 
@@ -108,7 +124,8 @@ def _safely(aspect: Aspect, case: Case, want: Reply, have: Reply) -> Fault | Non
     try:
         return aspect.judge(case, want, have)
     except Exception as error:
-        aspect.judge(case, want, want)
+        if case.target is None:  # else there is no right one
+            aspect.judge(case, want, want)
         return Fault(f"The result could not be compared ({type(error).__name__}).")
 
 
@@ -134,25 +151,21 @@ def _is(
     seen = False
     for case, want, have in zip(cases, expected, got, strict=True):
         [wrong] = replies({question.name: misconception.program}, question, [case])
-        if not same(wrong, have):
+        if not same(wrong, have, question.alike or alike):
             return False
-        seen = seen or not same(wrong, want)
+        seen = seen or not same(wrong, want, question.alike or alike)
     return seen
 
 
-def same(one: Reply, other: Reply) -> bool:
+def same(one: Reply, other: Reply, alike_values: Callable[[Any, Any], bool] = alike) -> bool:
     """Whether two replies agree: value, gradients and what was changed, or no value in either."""
     if "value" not in one or "value" not in other:
         return ("value" in one) == ("value" in other)
     if one["changed"].keys() != other["changed"].keys():
         return False
-    parts = [
-        (one["value"], other["value"]),
-        *_both(one, other, "gradients"),
-        *_both(one, other, "changed"),
-    ]
+    parts = [*_both(one, other, "gradients"), *_both(one, other, "changed")]
     try:
-        return all(alike(a, b) for a, b in parts)
+        return alike_values(one["value"], other["value"]) and all(alike(a, b) for a, b in parts)
     except Exception:  # a hostile value that cannot be compared is no known wrong answer
         return False
 
@@ -170,7 +183,9 @@ def show_inputs(case: Case) -> str:
             if value.size <= 12:
                 rows = np.array2string(value, precision=3, separator=", ", suppress_small=True)
                 lines.append(rows)
-        elif isinstance(value, list):
+        elif isinstance(value, dict):
+            lines.append(f"{name}: {len(value)} arrays")
+        elif isinstance(value, list) and all(isinstance(v, np.ndarray) for v in value):
             lines.append(f"{name}: {len(value)} arrays of shapes {[np.shape(v) for v in value]}")
         else:
             lines.append(f"{name}: {value!r}")

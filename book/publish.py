@@ -27,6 +27,8 @@ from book._ext.published_branch import WHEEL
 ROOT = Path(__file__).parents[1]
 PRIVATE = ("autograder", "solutions", "tests")
 LITTER = (".*", "__pycache__")
+HELD_OUT = "autograder/checks/**/*.txt"  # texts that students' models are measured on
+RUN = 60  # characters of one, blanks not counted, that are no coincidence
 SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", flags=re.S)
 
 
@@ -90,8 +92,15 @@ def secrets(source: str) -> Iterator[str]:
             yield text
 
 
+def runs(text: str) -> Iterator[str]:
+    """A held-out text in pieces without blanks, but for those that are mostly rules and other markup."""
+    bare = "".join(text.split())
+    pieces = (bare[start : start + RUN] for start in range(0, len(bare) - RUN + 1, RUN))
+    return (piece for piece in pieces if len(set(piece)) > 10)
+
+
 def leaks(root: Path, folder: Path) -> Iterator[str]:
-    """A sentence for each published file that holds a solution or is a copy of a private file."""
+    """A sentence for each published file that holds a solution or a held-out text, or copies a private file."""
     private = {
         path.read_bytes(): path.relative_to(root)
         for part in PRIVATE
@@ -103,6 +112,11 @@ def leaks(root: Path, folder: Path) -> Iterator[str]:
         for source in (root / "solutions").rglob("*.md")
         for solution in secrets(source.read_text(encoding="utf-8"))
     }
+    held_out = {
+        piece: source.relative_to(root)
+        for source in root.glob(HELD_OUT)
+        for piece in runs(source.read_text(encoding="utf-8"))
+    }
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if (original := private.get(path.read_bytes())) is not None:
             yield f"{path.relative_to(folder)} is a copy of {original}"
@@ -110,6 +124,8 @@ def leaks(root: Path, folder: Path) -> Iterator[str]:
         for solution, source in solutions.items():
             if solution in text:
                 yield f"{path.relative_to(folder)} holds a solution of {source}"
+        if (piece := next((piece for piece in held_out if piece in text), None)) is not None:
+            yield f"{path.relative_to(folder)} holds a part of {held_out[piece]}"
 
 
 def publish(root: Path, site: Path, folder: Path) -> None:

@@ -28,6 +28,7 @@ class QuestionRow:
     lost: list[tuple[str, int]] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
+    doubts: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -91,6 +92,7 @@ def question_row(question: Question, graded: dict[str, Record]) -> QuestionRow:
         lost=[(title, count) for title, count in lost.items() if count],
         unanswered=unanswered,
         unnamed=unnamed,
+        doubts=[(student, v.doubt) for student, v in verdicts.items() if v.doubt],
     )
 
 

@@ -48,7 +48,7 @@ def verdict_html(verdict: Verdict) -> str:
 def verdict_text(verdict: Verdict) -> str:
     """The verdict as plain text."""
     lines = [f"{verdict.title}: {verdict.score:g} of {verdict.points:g} points"]
-    lines += [*verdict.broken, verdict.advice] if verdict.advice else verdict.broken
+    lines += [*verdict.broken, *filter(None, (verdict.advice, verdict.remark))]
     for a in verdict.aspects:
         lines.append(
             f"- {a.title}: {a.earned:g} of {a.points:g}"

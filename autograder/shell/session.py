@@ -95,7 +95,8 @@ class Session:
             raise Stopped(self._broken)
         try:
             self._channel.settimeout(seconds)  # a process that does not read holds nobody up
-            self._channel.sendall(struct.pack(">I", len(raw)) + raw)
+            self._channel.sendall(struct.pack(">I", len(raw)))
+            self._channel.sendall(raw)  # by itself: a model's weights need no further copy
             answer = self._receive(seconds)
             if answer.get("id") != identity:
                 raise Stopped("the process broke the protocol")

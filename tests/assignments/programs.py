@@ -65,6 +65,11 @@ def questions(name: str) -> dict[str, Question]:
     return assignment(name).questions
 
 
+def judged(name: str) -> dict[str, Question]:
+    """The questions whose inputs are drawn: all but those about a file that is handed in."""
+    return {key: question for key, question in questions(name).items() if not question.artefact}
+
+
 @cache
 def reference(name: str) -> Reference:
     """The instructor's solution of an assignment, run once."""

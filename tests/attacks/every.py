@@ -1,7 +1,7 @@
 """All attacks: importing this module registers them."""
 
-from . import bombs, handins, network, notebooks, processes, reading, returning, tampering
+from . import bombs, handins, models, network, notebooks, processes, reading, returning, tampering
 from .attack import ATTACKS
 
 __all__ = ["ATTACKS"]
-MODULES = (bombs, handins, network, notebooks, processes, reading, returning, tampering)
+MODULES = (bombs, handins, models, network, notebooks, processes, reading, returning, tampering)

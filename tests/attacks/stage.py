@@ -191,9 +191,9 @@ class Stage:
     def hand_in_honest(self, student: str, notebook: NotebookNode) -> None:
         """The same hand-in in both classes."""
         for class_name in ("class", "alone"):
-            (self.folder(student, class_name) / f"{NOTEBOOK}.ipynb").write_text(
-                json.dumps(notebook)
-            )
+            folder = self.folder(student, class_name)
+            (folder / f"{NOTEBOOK}.ipynb").write_text(json.dumps(notebook))
+            (folder / "model.safetensors").write_bytes(assignment.model_bytes())
 
     def hand_in(self, attack: Attack) -> None:
         """Write an attack's hand-in."""

@@ -151,6 +151,31 @@ def test_a_leak_is_not_published(small, place, text, complaint):
         publish(small, small / "site", small / "leaky")
 
 
+HELD_OUT = "".join(
+    f"{number} is what nobody trains on, sentence by sentence.\n" for number in range(99)
+)
+
+
+@pytest.mark.parametrize(
+    "place", ["exercises/01/told.md", "site/a.html", "site/_sources/one.ipynb"]
+)
+def test_a_held_out_text_is_not_published_in_part_either(small, place):
+    (small / "autograder/checks/held_out.txt").write_text("=" * 400 + "\n" + HELD_OUT)
+    (small / "site/rule.html").write_text("=" * 400)  # markup is nobody's text
+    publish(small, small / "site", small / "clean")
+
+    part = HELD_OUT[1000:1200]
+    (small / place).parent.mkdir(parents=True, exist_ok=True)
+    if place.endswith(".ipynb"):
+        cell = nbformat.v4.new_markdown_cell(f"So it begins: {part}")
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), small / place)
+    else:
+        marked = part.replace(" is ", " <b>is</b> ") if place.endswith(".html") else part
+        (small / place).write_text(f"<p>So it begins: {marked}</p>")
+    with pytest.raises(PublishError, match=r"holds a part of autograder/checks/held_out\.txt"):
+        publish(small, small / "site", small / "leaky")
+
+
 def test_what_the_statement_gives_is_no_leak(small):
     """As where a listing to be mended is right in parts."""
     source = small / "solutions/01/one.md"

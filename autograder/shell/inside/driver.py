@@ -4,6 +4,7 @@ The trusted side runs the same driver on the instructor's solution and on the na
 so all three are called in exactly the same way.
 """
 
+import math
 import traceback
 from contextlib import nullcontext
 from typing import Any
@@ -19,12 +20,13 @@ def call(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """Call what `request` names in `namespace`; the reply is a JSON tree and never an exception.
 
     Request: `function`; `arguments` (name -> encoded value, given by position); `library` ("numpy" or
-    "torch": what arrays become); `strided` (arrays made non-contiguous); `iterators` (lists given as
-    one-pass iterators); `construct` and `state` (a class is built and its weights loaded first);
+    "torch": what arrays become, those of a dictionary too); `strided` (arrays made non-contiguous); `iterators`
+    (lists given as one-pass iterators); `construct` and `state` (a class is built and its weights
+    loaded first, if there are any; without arguments its state is the value);
     `upstream` and `gradient_of` (ask for gradients of sum(upstream * output)); `forbidden` (full names
     of callables whose calls are reported); `measured` (ask for the bytes held beside the iterators).
-    Reply: `value`, `changed` (the arguments that are not as they were), `gradients`, `held`, or `error`
-    with `type`, `message` and `line`; beside either, `forbidden` lists those that were called.
+    Reply: `value`, `changed` (the arguments, but for dictionaries, that are not as they were), `gradients`,
+    `held`, or `error` with `type`, `message` and `line`; beside either, `forbidden` lists those that were called.
     """
     called: set[str] = set()
     try:
@@ -50,11 +52,16 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
         if request.get("construct") is not None:
             function = _construct(function, request)
             leaves |= dict(function.named_parameters())
-        value = function(*arguments.values())
+        if request.get("construct") is None or arguments:
+            value = function(*arguments.values())
+        else:
+            value = function.state_dict()
     reply = {"value": wire.encode(value), "held": held.bytes() if held else None}
     if request.get("upstream") is not None:
         reply["gradients"] = _gradients(value, leaves, request)
-    after = {name: wire.encode(argument) for name, argument in given.items()}
+    # A dictionary holds a model's weights: too much to compare, and nobody's loss if they are changed.
+    watched = {name: value for name, value in given.items() if not isinstance(value, dict)}
+    after = {name: wire.encode(argument, most=math.inf) for name, argument in watched.items()}
     reply["changed"] = {
         name: tree for name, tree in after.items() if tree != request["arguments"][name]
     }
@@ -62,12 +69,13 @@ def _call(namespace: dict[str, Any], request: dict[str, Any], called: set[str]) 
 
 
 def _construct(class_: Any, request: dict[str, Any]) -> Any:
-    """A module of the class with the request's weights, in evaluation mode."""
+    """A module of the class with the request's weights, or without any with its own, in evaluation mode."""
     import torch
 
     module = class_(*[wire.decode(tree) for tree in request["construct"]])
     state = {name: torch.from_numpy(wire.decode(tree)) for name, tree in request["state"].items()}
-    module.load_state_dict(state)
+    if state:
+        module.load_state_dict(state)
     module.eval()
     return module
 
@@ -75,6 +83,8 @@ def _construct(class_: Any, request: dict[str, Any]) -> Any:
 def _prepare(name: str, value: Any, request: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_prepare(name, item, request) for item in value]
+    if isinstance(value, dict):
+        return {key: _prepare(name, item, request) for key, item in value.items()}
     if not isinstance(value, np.ndarray):
         return value
     if name in request.get("strided", ()):

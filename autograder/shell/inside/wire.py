@@ -46,30 +46,33 @@ class Foreign:
     type_name: str
 
 
-def encode(value: Any) -> Any:
-    """A JSON tree for `value`; torch tensors travel as arrays, unknown objects as their type's name."""
+def encode(value: Any, most: float = MAX_ARRAY_BYTES) -> Any:
+    """A JSON tree for `value`; torch tensors travel as arrays, unknown objects as their type's name.
+
+    So do arrays of more than `most` bytes, which bounds what a call returns.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.ndarray | np.generic):
-        return _encode_array(np.asarray(value))
+        return _encode_array(np.asarray(value), most)
     if type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
         tensor = value.detach().cpu()
         return _encode_array(
-            (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+            (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy(), most
         )
     if isinstance(value, list | tuple):
         return {
             type(value).__name__ if type(value) in (list, tuple) else "tuple": [
-                encode(v) for v in value
+                encode(v, most) for v in value
             ]
         }
     if isinstance(value, dict):
-        return {"dict": [[str(key), encode(item)] for key, item in value.items()]}
+        return {"dict": [[str(key), encode(item, most)] for key, item in value.items()]}
     return {"foreign": type(value).__name__[:100]}
 
 
-def _encode_array(array: np.ndarray) -> Any:
-    if array.nbytes > MAX_ARRAY_BYTES:
+def _encode_array(array: np.ndarray, most: float) -> Any:
+    if array.nbytes > most:
         return {"foreign": f"array of shape {array.shape}, too large to return"[:100]}
     dtype = array.dtype.newbyteorder("=")
     name = NAMES.get(dtype)
