@@ -86,14 +86,11 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         why = "a link: hand in the file itself" if link else f"it cannot be read ({error.strerror})"
         raise NotRead(why) from error
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NotRead("it is no regular file")
-        raw = b""
-        if found.st_size <= max_bytes:  # what is too large is not read at all
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                raw = file.read(max_bytes + 1)
-        if max(found.st_size, len(raw)) > max_bytes:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read(max_bytes + 1)
+        if len(raw) > max_bytes:
             raise TooLarge(f"larger than {max_bytes // 1_000_000} MB")
         return raw
     finally:
