@@ -93,7 +93,9 @@ decay_groups = Question(
         ),
         Aspect("norms and biases", 0.5, _in_their_group("vector", "norms and biases")),
         Aspect("embeddings", 0.5, _in_their_group("embedding", "the embeddings")),
-        Aspect("a tied matrix", 0.5, _in_their_group("tied", "the tied matrix' names"), _TIED),
+        Aspect(
+            "a tied matrix", 0.5, _in_their_group("tied", "the names of the tied matrix"), _TIED
+        ),
         Aspect("the share of all numbers", 0.5, item(2, "The share")),
         Aspect("arguments untouched, in any memory layout", 0.25, untouched(), ("non-contiguous",)),
     ),
@@ -151,7 +153,7 @@ def biases_decay(parameters, memory):
 
 
 @decay_groups.misconception(
-    "A tied matrix is an embedding too, under another name, and decays in neither: ask whether its "
+    "A tied matrix is an embedding too, under another name, and so it does not decay: ask whether its "
     "memory is that of an embedding."
 )
 def tied_matrix_decays(parameters, memory):

@@ -9,7 +9,7 @@ from autograder.checks.draw import normal
 from autograder.judge import item, untouched, values
 from autograder.question import Aspect, Case, Question
 
-PARTS = ("The nats per token", "The perplexity", "The bits per byte")
+PARTS = ("The loss in nats per token", "The perplexity", "The number of bits per byte")
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:

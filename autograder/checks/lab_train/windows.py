@@ -7,7 +7,7 @@ import numpy as np
 from autograder.judge import differs, dtype, every, item, untouched
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
-PARTS = ("The inputs", "The targets")
+PARTS = ("The array of inputs", "The array of targets")
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
@@ -47,9 +47,7 @@ def _within_the_text(index: int) -> Judge:
         inside = want[1] >= 0
         if (np.asarray(have[index])[inside] == want[index][inside]).all():
             return None
-        return differs(want[index], have[index], PARTS[index]) or Fault(
-            f"{PARTS[index]} are wrong."
-        )
+        return differs(want[index], have[index], PARTS[index]) or Fault(f"{PARTS[index]} is wrong.")
 
     return judge
 
