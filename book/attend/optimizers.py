@@ -131,7 +131,8 @@ def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
 def make_optimizers(model: nn.Module, s: Settings) -> list[torch.optim.Optimizer]:
     """The optimisers that the settings ask for; each group remembers its highest rate."""
     matrices, rest = parameter_groups(model)
-    adam = {"lr": s.rate, "betas": (s.beta1, s.beta2), "fused": next(model.parameters()).is_cuda}
+    fused = next(model.parameters()).device.type != "mps"  # there not in PyTorch 2.4
+    adam = {"lr": s.rate, "betas": (s.beta1, s.beta2), "fused": fused}
     if s.optimizer == "adamw":
         groups = [
             {"params": matrices, "weight_decay": s.weight_decay},
