@@ -16,7 +16,7 @@ EXERCISES := $(wildcard exercises/*/*.ipynb)
 GRADER := nbgrader_config.py $(wildcard autograder/*.py autograder/*/*.py autograder/*/*.j2 autograder/*/*.css autograder/*/*/*.py)
 BANK := $(wildcard tests/bank/*/*/*.py)
 
-.PHONY: course env book exercises sample grade test attacks bench lint lock clean
+.PHONY: course env book exercises sample grade test test-without-book attacks bench lint lock clean
 .DELETE_ON_ERROR:
 
 course: exercises book sample
@@ -66,8 +66,13 @@ grade: env
 	$(BIN)/autograder export --class $(CLASS)
 	$(BIN)/autograder report --class $(CLASS)
 
-test: env lint book
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/attacks --ignore tests/autograder/faults --ignore tests/slow
+# The book is built by one core; meanwhile the other tests what does not need it.
+test: env lint exercises
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line book test-without-book
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/book
+
+test-without-book: env
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/book --ignore tests/attacks --ignore tests/autograder/faults --ignore tests/slow
 
 # Hostile hand-ins, runs killed at random points, the whole cpu preset: some minutes on a machine that does
 # nothing else meanwhile.
