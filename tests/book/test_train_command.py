@@ -228,11 +228,11 @@ def test_killed_anywhere_it_ends_as_if_it_had_not_been(data, tmp_path):
 
 
 # What seeds 0, 1, 2 of `--preset cpu --data stdlib` reached on 2026-11-22 (PyTorch 2.13, one thread):
-# best validation loss 1.655 1.664 1.650 and words 0.34 0.26 0.31 at 120 steps; 1.259 1.265 1.256 and
+# best validation loss 1.566 1.567 1.560 and words 0.54 0.53 0.49 at 120 steps; 1.259 1.265 1.256 and
 # 0.93 0.91 0.91 at the preset's 1200. Words: the share of the generated words of four letters and more
 # that the text has; an untrained model has 0. For each budget in steps: lowest and highest loss, least
 # share of words. Whoever changes the recipe or the preset measures them again.
-BANDS = {120: (1.58, 1.74, 0.18), None: (1.20, 1.32, 0.84)}
+BANDS = {120: (1.49, 1.64, 0.35), None: (1.20, 1.32, 0.84)}
 
 
 def check_preset(steps: int | None, out: Path) -> None:
