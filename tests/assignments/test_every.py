@@ -327,11 +327,13 @@ RIGHT_AT_THE_EDGE = {
     ("losses", "one example"): {"mean_of_means"},
     ("learning_rate", "no warm-up"): {"first_step_lost"},
     ("learning_rate", "a warm-up of one step"): {"cosine_from_step_0"},
+    ("CausalAttention", "a long window"): {"DocumentsIgnored"},
     ("decay_groups", "nothing tied"): {"tied_matrix_decays", "tied_matrix_twice"},
     ("CausalAttention", "one document"): {"DocumentsIgnored"},
     ("draw", "top_k alone"): {"nucleus_too_small", "top_p_before_top_k"},
     ("draw", "top_p alone"): {"top_p_before_top_k"},
     ("draw", "a tie"): {"top_p_before_top_k"},
+    ("draw", "a tie in the nucleus"): {"top_p_before_top_k"},
     ("draw", "nothing cut off"): {
         "nucleus_too_small",
         "not_renormalised",

@@ -134,7 +134,7 @@ def test_every_obvious_mistake_is_a_misconception() -> None:
     [
         ("in_place", "windows", ["arguments untouched, in any memory layout"]),
         ("in_the_arguments_type", "windows", ["int64, also of 16-bit tokens"]),
-        ("in_the_arguments_type", "losses", ["half precision"]),
+        ("in_the_arguments_type", "losses", ["precision"]),
         ("overflows", "losses", ["large logits"]),
         ("in_place", "learning_rate", ["argument untouched, in any memory layout"]),
         ("wrong_at_an_edge", "learning_rate", ["no warm-up"]),
@@ -311,7 +311,9 @@ def test_the_bank_s_model_earns_all_points_in_every_style(style: str) -> None:
     assert result.score == result.points, [row.sentence for row in result.aspects]
 
 
-@pytest.mark.parametrize("file", ["handed_back", "no_gradient", "other_parameters", "squeezed"])
+@pytest.mark.parametrize(
+    "file", ["handed_back", "no_gradient", "other_parameters", "quiet_slips", "squeezed"]
+)
 def test_wrong_ways_to_ask_the_model_earn_little(file: str) -> None:
     assert measured(banked(NAME, "wrong", file)).score <= 1
 

@@ -16,7 +16,7 @@ from autograder.checks.lab_train.windows import windows
 from autograder.question import Question
 from autograder.shell.limits import Limits
 
-# 14.3 million parameters took 25 s in all on one busy core (22 November 2026); others may be slower.
+# 14.3 million parameters took 30 s in all on one busy core (22 November 2026); others may be slower.
 LIMITS = Limits(check_seconds=60)
 
 QUESTIONS: list[Question] = [

@@ -47,6 +47,8 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many heads as examples", [(3, 2), (2, 3)], 5, (8, 2))
     yield case("as many positions as features of a head", [(2, 3), (4, 1), (3, 2)], 5, (10, 2))
     yield case("one document", None, 5, (8, 2), batch=2)
+    # Longer than the masks that are commonly made once and for all.
+    yield case("a long window", None, 1100, (4, 2), batch=1)
     hidden = case("changed", [(3, 3), (3, 3)], 6, (8, 2))
     # Both examples are alike but for positions 1 and 4: what differs before 1, or at 3, leaked.
     hidden.arguments["documents"][1] = hidden.arguments["documents"][0]
@@ -85,7 +87,7 @@ CausalAttention = Question(
     library="torch",
     aspects=(
         Aspect("values", 1, values(), _PLAIN),
-        Aspect("one document", 0.5, values(), ("one document",)),
+        Aspect("one document", 0.5, values(), ("one document", "a long window")),
         Aspect(
             "the future is hidden",
             0.25,
@@ -104,7 +106,12 @@ CausalAttention = Question(
             ("changed",),
         ),
         Aspect("gradients", 0.5, gradients(), ("gradient",)),
-        Aspect("arguments untouched, in any memory layout", 0.5, untouched(), ("non-contiguous",)),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.5,
+            untouched(),
+            ("batch", "non-contiguous"),
+        ),
     ),
 )
 

@@ -23,12 +23,22 @@ def _block(place: str, d: int, d_ff: int) -> list[Row]:
 
 
 def _cases(rng: np.random.Generator) -> Iterator[Case]:
-    def case(name: str, blocks: int, tie: str = "head last", strided: tuple[str, ...] = ()) -> Case:
+    def case(
+        name: str,
+        blocks: int,
+        tie: str = "head last",
+        shared: bool = False,
+        strided: tuple[str, ...] = (),
+    ) -> Case:
         d, d_ff, vocabulary, context = rng.choice(np.arange(5, 90), size=4, replace=False).tolist()
         head: list[Row] = [("head.weight", "Linear", (vocabulary, d))]
         table: list[Row] = [("embedding.weight", "Embedding", (vocabulary, d))]
-        # Named like a matrix that decays: the kind tells, not the name.
-        rows: list[Row] = [("positions.weight", "Embedding", (context, d))]
+        # Named like a matrix that decays: the kind tells, not the name, nor the number of axes.
+        places = str(rng.choice(["positions.weight", "places.weight", "order.weight"]))
+        rows: list[Row] = [(places, "Embedding", (context, d))]
+        if tie == "none":
+            rows.append(("picture.weight", "LayerNorm", (context, d)))
+            rows.append(("norm_free.weight", "Linear", (d_ff, d)))
         for number in range(blocks):
             rows += _block(f"blocks.{number}", d, d_ff)
         rows += [("norm.weight", "LayerNorm", (d,)), ("norm.bias", "LayerNorm", (d,))]
@@ -36,12 +46,18 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
         memory = rng.choice(np.arange(100, 999), size=len(rows), replace=False)
         if tie != "none":
             memory[-1] = memory[0]
+        if shared:  # by two linear layers: tied, but to no embedding
+            first, second = (
+                number for number, row in enumerate(rows) if row[0].endswith("query.weight")
+            )
+            memory[second] = memory[first]
         arguments = {"parameters": [list(row) for row in rows], "memory": memory}
         return Case(name, arguments, strided=strided)
 
     yield case("small", 1)
     yield case("several blocks", 3)
     yield case("the linear layer comes first", 2, tie="head first")
+    yield case("two linear layers share a matrix", 2, shared=True)
     yield case("nothing tied", 2, tie="none")
     yield case("non-contiguous", 1, strided=("memory",))
 
@@ -79,7 +95,12 @@ def _in_their_group(kind: str, what: str) -> Judge:
     return judge
 
 
-_TIED = ("small", "several blocks", "the linear layer comes first")
+_TIED = (
+    "small",
+    "several blocks",
+    "the linear layer comes first",
+    "two linear layers share a matrix",
+)
 
 decay_groups = Question(
     name="decay_groups",
@@ -97,7 +118,12 @@ decay_groups = Question(
             "a tied matrix", 0.5, _in_their_group("tied", "the names of the tied matrix"), _TIED
         ),
         Aspect("the share of all numbers", 0.5, item(2, "The share")),
-        Aspect("arguments untouched, in any memory layout", 0.25, untouched(), ("non-contiguous",)),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.25,
+            untouched(),
+            ("small", "non-contiguous"),
+        ),
     ),
 )
 
@@ -191,9 +217,9 @@ def lists_exchanged(parameters, memory):
         if kind == "Embedding"
     }
     decayed, others, numbers, seen = [], [], [0, 0], set()
-    for (name, _, sizes), place in zip(parameters, memory.tolist(), strict=True):
+    for (name, kind, sizes), place in zip(parameters, memory.tolist(), strict=True):
         if place not in seen:
-            decays = len(sizes) == 2 and place not in tables
+            decays = kind == "Linear" and len(sizes) == 2 and place not in tables
             (decayed if decays else others).append(name)
             numbers[decays] += int(np.prod(sizes))
         seen.add(place)
@@ -211,8 +237,9 @@ def share_of_tensors(parameters, memory):
         if kind == "Embedding"
     }
     decayed, others, seen = [], [], set()
-    for (name, _, sizes), place in zip(parameters, memory.tolist(), strict=True):
+    for (name, kind, sizes), place in zip(parameters, memory.tolist(), strict=True):
         if place not in seen:
-            (decayed if len(sizes) == 2 and place not in tables else others).append(name)
+            decays = kind == "Linear" and len(sizes) == 2 and place not in tables
+            (decayed if decays else others).append(name)
         seen.add(place)
     return decayed, others, len(decayed) / (len(decayed) + len(others))

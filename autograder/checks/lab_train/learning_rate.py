@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autograder.judge import differs, shape, untouched, values
+from autograder.judge import differs, every, shape, untouched, values
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
 
@@ -59,18 +59,29 @@ def _during(part: str) -> Judge:
     return judge
 
 
+def _float64(_: Case, expected: Reply, got: Reply) -> Fault | None:
+    """The rates are float64, right or not."""
+    have = np.asarray(got["value"]).dtype
+    return None if have == np.float64 else Fault("The dtype is another one.", "float64", str(have))
+
+
 learning_rate = Question(
     name="learning_rate",
     title="Warm up, then cool down",
     cases=_cases,
     aspects=(
-        Aspect("shape", 0.25, shape(), _PLAIN),
+        Aspect("shape and dtype", 0.25, every(shape(), _float64), _PLAIN),
         Aspect("warm-up", 0.5, _during("the warm-up"), (*_PLAIN, "a warm-up of one step")),
         Aspect("fall", 0.75, _during("the fall"), _PLAIN),
         Aspect("the last step", 0.5, _during("the last step"), _PLAIN),
         Aspect("beyond the end", 0.5, _during("the steps beyond the end"), _PLAIN),
         Aspect("no warm-up", 0.25, values(), ("no warm-up",)),
-        Aspect("argument untouched, in any memory layout", 0.25, untouched(), ("non-contiguous",)),
+        Aspect(
+            "argument untouched, in any memory layout",
+            0.25,
+            untouched(),
+            ("in any order", "non-contiguous"),
+        ),
     ),
 )
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from autograder.checks.draw import normal
-from autograder.judge import item, untouched, values
-from autograder.question import Aspect, Case, Question
+from autograder.judge import differs, item, untouched, values
+from autograder.question import Aspect, Case, Fault, Question, Reply
 
 PARTS = ("The loss in nats per token", "The perplexity", "The number of bits per byte")
 
@@ -45,13 +45,28 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("as many positions as tokens", (5, 3), 5, 5)
     yield case("one example", (3,), 5, 6)
     large = case("large logits", (4, 2), 5, 6)
-    large.arguments["logits"] += 1500 * rng.choice([-1, 1], size=(2, 5, 1))
+    large.arguments["logits"] += 1500 * _signs(rng)
+    _lower(large, 800)  # exp(-800) is 0 in float64
     yield large
     large = case("large logits, float32", (4, 2), 5, 6, kind="float32")
-    large.arguments["logits"] += 200 * rng.choice([-1, 1], size=(2, 5, 1)).astype("float32")
+    large.arguments["logits"] += 200 * _signs(rng).astype("float32")
+    _lower(large, 300)  # exp(-300) is 0 in float32
     yield large
     yield case("half precision", (40, 25), 50, 30, kind="float16")
     yield case("non-contiguous", (4, 2, 5), 6, 7, strided=("logits", "targets", "bytes_per_token"))
+
+
+def _signs(rng: np.random.Generator) -> np.ndarray:
+    """Of two examples' positions (2, 5, 1); both signs are among the first two of each, which count."""
+    signs = rng.choice([-1, 1], size=(2, 5, 1))
+    signs[:, 1] = -signs[:, 0]
+    return signs
+
+
+def _lower(case: Case, by: float) -> None:
+    """Take so much from the logit of the first target, whose probability is then 0 in floating point."""
+    logits, targets = case.arguments["logits"], case.arguments["targets"]
+    logits[0, 0, targets[0, 0]] -= by
 
 
 _PLAIN = (
@@ -63,6 +78,14 @@ _PLAIN = (
 )
 
 
+def _precise(case: Case, expected: Reply, got: Reply) -> Fault | None:
+    """Of half precision the numbers are right, of float64 to its digits: a result in float32 is no excuse there."""
+    if case.arguments["logits"].dtype == np.float64 and isinstance(got["value"], list | tuple):
+        value = [np.asarray(part, dtype=float) for part in got["value"]]
+        return differs(expected["value"], value, "The result, in the digits of float64,")
+    return differs(expected["value"], got["value"], "The result")
+
+
 losses = Question(
     name="losses",
     title="One loss in three units",
@@ -72,8 +95,13 @@ losses = Question(
         Aspect("perplexity", 0.5, item(1, PARTS[1]), _PLAIN),
         Aspect("bits per byte", 0.5, item(2, PARTS[2]), _PLAIN),
         Aspect("large logits", 0.5, values(), ("large logits", "large logits, float32")),
-        Aspect("half precision", 0.25, values(), ("half precision",)),
-        Aspect("arguments untouched, in any memory layout", 0.25, untouched(), ("non-contiguous",)),
+        Aspect("precision", 0.25, _precise, ("half precision", "batch")),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.25,
+            untouched(),
+            ("batch", "non-contiguous"),
+        ),
     ),
 )
 

@@ -109,10 +109,10 @@ training_steps = Question(
             _PLAIN,
         ),
         Aspect(
-            "arguments untouched, in any memory layout",
+            "float32, arguments untouched, in any memory layout",
             0.25,
-            every(untouched(), dtype(0)),
-            ("non-contiguous",),
+            every(untouched(), *map(dtype, range(4))),
+            ("batch", "non-contiguous"),
         ),
     ),
 )

@@ -77,7 +77,12 @@ LanguageModel = Question(
         Aspect("the parameters, each once", 0.5, names_and_shapes, (INITIAL,)),
         Aspect("initial weights", 0.5, drawn_with(residual=False), (INITIAL,)),
         Aspect("initial weights of what is added", 0.5, drawn_with(residual=True), (INITIAL,)),
-        Aspect("arguments untouched, in any memory layout", 0.25, untouched(), ("non-contiguous",)),
+        Aspect(
+            "arguments untouched, in any memory layout",
+            0.25,
+            untouched(),
+            ("batch", "non-contiguous"),
+        ),
     ),
 )
 

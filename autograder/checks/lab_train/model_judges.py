@@ -2,9 +2,12 @@
 
 Weights are judged by their root mean squares. A matrix of N normal numbers has one outside of the tolerance, a
 factor of 0.8 to 1.25, with a probability of at most 2 exp(-N / 32) (Laurent and Massart 2000, lemma 1): for the
-1000 numbers and more of the matrices here below 1e-13.
+1000 numbers and more of the matrices here below 1e-13. That they are normal is read off the share within one deviation
+of 0, over all N > 15,000 numbers of a kind: off by more than 0.03 with a probability of at most 2 exp(-2 N 0.03²)
+(Hoeffding 1963), below 1e-11. Uniform numbers of that deviation have 0.58 there in place of 0.68.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from autograder.judge import alike, shape
 from autograder.question import Case, Fault, Judge, Reply
 
 INITIAL = "initial weights"
+WITHIN = math.erf(math.sqrt(0.5))  # the share of normal numbers within one deviation of their mean
 Sizes = tuple[int, int, int, int, int]
 
 
@@ -70,6 +74,7 @@ def drawn_with(residual: bool) -> Judge:
         if fault := names_and_shapes(case, expected, got):
             return fault
         assert case.construct
+        within = []
         for name, size in shapes_of(case.construct).items():
             added = name.endswith(("attention.output.weight", "contract.weight"))
             if (added != residual and len(size) == 2) or (residual and len(size) == 1):
@@ -77,6 +82,7 @@ def drawn_with(residual: bool) -> Judge:
             want = np.ones(size) if "norm.weight" in name else np.zeros(size)
             if len(size) == 2:
                 deviation = 0.02 / np.sqrt(2 * case.construct[1]) if added else 0.02
+                within.append(np.ravel(np.abs(got["value"][name]) < deviation))
                 size_of = float(np.sqrt(np.mean(np.square(got["value"][name], dtype=float))))
                 if not 0.8 < size_of / deviation < 1.25:
                     return Fault(
@@ -86,6 +92,13 @@ def drawn_with(residual: bool) -> Judge:
                     )
             elif not np.array_equal(got["value"][name], want):
                 return Fault(f"{name} should begin with {want[0]:.0f} everywhere.")
+        share = float(np.concatenate(within).mean())
+        if abs(share - WITHIN) > 0.03:
+            return Fault(
+                "The weights are not drawn from this normal distribution: too many or too few are small.",
+                f"{WITHIN:.0%} of them within one deviation of 0",
+                f"{share:.0%}",
+            )
         return None
 
     return judge

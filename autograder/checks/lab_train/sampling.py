@@ -1,17 +1,18 @@
 """The next token: its distribution, exactly, and what is drawn from it, by statistics.
 
-A draw is judged by how often each token came, and by how often each pair of tokens came in the first two rows, which
-are independent. Each distance has a bound that a right program exceeds with a probability of at most 1e-8, in all
-cases of one hand-in together below 1e-6 (`chance.largest_distance`).
+A draw is judged by how often each token came, and by how often each pair of tokens came in two rows, and in the two
+halves of one row, which are independent. Each distance has a bound that a right program exceeds with a probability of
+at most 1e-8, in all cases of one hand-in together below 1e-6 (`chance.largest_distance`).
 """
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 
-from autograder.checks.lab_train.chance import frequencies, largest_distance
+from autograder.checks.lab_train.chance import NotSeeded, frequencies, largest_distance
 from autograder.judge import alike, every, item
 from autograder.question import Aspect, Case, Fault, Judge, Question, Reply
 
@@ -55,6 +56,8 @@ def _cases(rng: np.random.Generator) -> Iterator[Case]:
     yield case("top_k alone", 2, 7, 0.7, 4, None)
     yield case("top_p alone", 2, 7, 1.4, None, 0.54)
     yield case("a tie", 2, 8, 1.25, 3, 0.9, tie=True)
+    # The third and the fourth are alike; with the third the sum reaches top_p, and it alone stays.
+    yield case("a tie in the nucleus", 2, 8, 1.25, None, 0.55, tie=True)
     yield case("nothing cut off", 2, 7, 0.6, 50, 1.0)
     greedy = case("temperature 0", 3, 7, 0.0, 4, 0.55)
     best = greedy.arguments["logits"].max(axis=1)
@@ -88,8 +91,8 @@ def _tokens(case: Case, got: Reply) -> np.ndarray | Fault:
     return tokens
 
 
-def _bound(kinds: int) -> float:
-    return largest_distance(kinds, COUNT, FALSE_ALARM)
+def _bound(kinds: int, draws: int = COUNT) -> float:
+    return largest_distance(kinds, draws, FALSE_ALARM)
 
 
 def _as_likely(case: Case, expected: Reply, got: Reply) -> Fault | None:
@@ -116,21 +119,31 @@ def _as_likely(case: Case, expected: Reply, got: Reply) -> Fault | None:
 
 
 def _independent(case: Case, expected: Reply, got: Reply) -> Fault | None:
-    """The first two rows' tokens come together as often as two independent draws."""
+    """Any two rows' tokens come together as often as two independent draws; so do the first row's two halves."""
     if fault := _as_likely(case, expected, got):
         return fault
-    p, pairs = expected["value"][0], _pairs(got["value"][1], len(expected["value"][0][0]))
-    both = np.outer(p[0], p[1]).ravel()
-    if np.abs(pairs - both).sum() <= _bound(np.count_nonzero(both)):
-        return None
-    return Fault(
-        "The rows are not drawn independently: what comes in row 0 tells what comes in row 1.",
-        f"the most frequent pair in {both.max():.0%} of the draws",
-        f"{pairs.max():.0%}",
+    p, tokens = expected["value"][0], got["value"][1]
+    samples = [
+        (f"in row {i} tells what comes in row {j}", p[i], p[j], tokens[[i, j]])
+        for i, j in combinations(range(len(p)), 2)
+    ]
+    halves = np.stack(np.split(tokens[0], 2))
+    samples.append(
+        ("in the first half of row 0 tells what comes in the second", p[0], p[0], halves)
     )
+    for what, first, second, pair in samples:
+        pairs, both = _pairs(pair, len(first)), np.outer(first, second).ravel()
+        if np.abs(pairs - both).sum() > _bound(np.count_nonzero(both), pair.shape[1]):
+            return Fault(
+                f"The draws are not independent: what comes {what}.",
+                f"the most frequent pair in {both.max():.0%} of the draws",
+                f"{pairs.max():.0%}",
+            )
+    return None
 
 
 def _pairs(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
+    """How often each pair comes in two rows of draws (2, draws)."""
     return frequencies(tokens[0].astype(int) * vocabulary + tokens[1], vocabulary**2)
 
 
@@ -142,7 +155,7 @@ def _alike(one: Any, other: Any) -> bool:
     for first, second in zip(one[1], other[1], strict=True):
         if _apart(frequencies(first, kinds), frequencies(second, kinds)):
             return False
-    return not _apart(_pairs(one[1], kinds), _pairs(other[1], kinds))
+    return not _apart(_pairs(one[1][:2], kinds), _pairs(other[1][:2], kinds))
 
 
 def _apart(first: np.ndarray, second: np.ndarray) -> bool:
@@ -174,10 +187,21 @@ draw = Question(
     cases=_cases,
     library="torch",
     alike=_alike,
+    rules=(
+        NotSeeded(
+            why="every call would draw the same tokens again, and a text generated token by token repeats itself",
+            costs=("draws independent of each other",),
+        ),
+    ),
     aspects=(
         Aspect("probabilities", 1, _probabilities, (*_ORDINARY, "top_k alone", "top_p alone")),
-        Aspect("ties", 0.25, _probabilities, ("a tie",)),
-        Aspect("temperature 0", 0.5, every(_probabilities, _as_likely), ("temperature 0",)),
+        Aspect("ties", 0.25, _probabilities, ("a tie", "a tie in the nucleus")),
+        Aspect(
+            "temperature 0",
+            0.5,
+            every(_probabilities, _as_likely, _kept(0)),
+            ("temperature 0",),
+        ),
         Aspect(
             "nothing cut off, a forbidden token",
             0.25,
@@ -188,7 +212,7 @@ draw = Question(
             "tokens as likely as they should be", 1, _as_likely, (*_ORDINARY, "nothing cut off")
         ),
         Aspect(
-            "rows independent of each other", 0.5, _independent, (*_ORDINARY, "nothing cut off")
+            "draws independent of each other", 0.5, _independent, (*_ORDINARY, "nothing cut off")
         ),
         Aspect(
             "dtype kept, argument untouched, any memory layout",

@@ -3,7 +3,9 @@
 The student's code gets prefixes and never what follows them; loss and points are worked out here. The prefixes
 together are a sample of the text, from which a program could learn at this very moment: an untrained
 five-gram model of nothing but all prefixes has a loss of 1.76 nats, as a model that was trained well. So
-some of them, drawn for the student, are asked again alone, of a process that has never seen the others.
+some of them, drawn for the student, are asked again alone, of a process that has never seen the others. Nor does
+it count what a program knows without the file, such as pairs counted in the documentation that Python brings
+along: the same prefixes are asked once more with the file's numbers shuffled, and a model then knows nothing.
 """
 
 import math
@@ -20,9 +22,13 @@ from autograder.weights import MAX_BYTES, MAX_NUMBERS, read_weights
 
 SYMBOLS = ["\n"] + [chr(code) for code in range(32, 127)]
 HELD_OUT = Path(__file__).with_name("held_out.txt")
+SHUFFLED = "some of it, with shuffled weights"
 PREFIX, GAP = 64, 31  # characters: no prefix holds another's target, nor what stands around it
 ASKED_AGAIN = 32  # prefixes
 SAME = 0.02  # nats that their losses may differ by on average: what half precision rounds off
+WORSE = (
+    0.1  # nats that the loss with shuffled weights must be higher by: a model loses more than one
+)
 SIZES = 5  # vocabulary, layers, heads, width, context
 CPU_NUMBERS = 1_500_000  # up to so many parameters the thresholds of a CPU's budget hold
 
@@ -81,13 +87,20 @@ def held_out() -> tuple[np.ndarray, np.ndarray]:
 
 
 def cases(rng: np.random.Generator, raw: bytes) -> Iterator[Case]:
-    """All prefixes in one call, and some of them alone."""
+    """All prefixes in one call, some of them alone, and these with shuffled weights."""
     weights = read_weights(raw, SIZES)
     prefixes, tokens = held_out()
     everything = np.arange(len(tokens))
     again = np.sort(rng.choice(everything, ASKED_AGAIN, replace=False))
-    for name, rows in (("the held-out text", everything), ("some of it alone", again)):
-        arguments = {"weights": weights.arrays, "sizes": weights.sizes, "prefixes": prefixes[rows]}
+    for name, rows in (
+        ("the held-out text", everything),
+        ("some of it alone", again),
+        (SHUFFLED, again),
+    ):
+        arrays = weights.arrays
+        if name == SHUFFLED:
+            arrays = {key: rng.permuted(a.ravel()).reshape(a.shape) for key, a in arrays.items()}
+        arguments = {"weights": arrays, "sizes": weights.sizes, "prefixes": prefixes[rows]}
         yield Case(name, arguments, target=Target(tokens[rows], rows, weights.numbers))
 
 
@@ -127,11 +140,26 @@ def alone(case: Case, first: Reply, found: np.ndarray) -> Fault | None:
     )
 
 
+def without(case: Case, first: Reply, found: np.ndarray) -> Fault | None:
+    """With shuffled weights the model knows less than with its own."""
+    among = losses(case, {**first, "value": first["value"][case.target.rows]})
+    if isinstance(among, Fault) or found.mean() > among.mean() + WORSE:
+        return None
+    return Fault(
+        "With the numbers of your file shuffled the loss is as low as with your file, so the answers do not come "
+        "from the weights that you trained. Does `next_logits` load them?",
+        f"a loss above {in_words(float(among.mean()) + WORSE)}",
+        in_words(float(found.mean())),
+    )
+
+
 def below(rung: Rung) -> Judge:
     """The loss is at most the rung's, and a prefix's logits do not depend on the prefixes beside it."""
 
     def judge(case: Case, first: Reply, got: Reply) -> Fault | None:
         found = losses(case, got)
+        if case.name == SHUFFLED:  # numbers too large to be finite are fine there
+            return None if isinstance(found, Fault) else without(case, first, found)
         if isinstance(found, Fault):
             return found
         if first:

@@ -14,6 +14,7 @@ from autograder import grading
 from autograder.assignment import Assignment, cells_to_run
 from autograder.autograded import autograded
 from autograder.changes import engine_version, fingerprints, whole_version
+from autograder.checks.lab_train import QUESTIONS
 from autograder.checks.lab_train.trained import next_logits
 from autograder.classrun import grade_class, records
 from autograder.crew import Crew
@@ -224,7 +225,11 @@ def test_the_sample_class_hands_a_model_in_with_right_answers(small, monkeypatch
     """The bank is one of the test's own: a right program and its file."""
     bank = small.course.root / "tests" / "bank" / NAME
     (bank / "right").mkdir(parents=True, exist_ok=True)
-    (bank / "right" / "plain.py").write_text(PROGRAM)
+    others = [
+        q.name for q in QUESTIONS if not q.artefact
+    ]  # the sample class asks a style for all of them
+    text = "".join(f"\n\ndef {name}(*_):\n    return None\n" for name in others)
+    (bank / "right" / "plain.py").write_text(PROGRAM + text)
     (bank / FILE).write_bytes(model_bytes())
     write_class(small)
     submitted = small.course.step("submitted")

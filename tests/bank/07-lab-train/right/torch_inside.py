@@ -61,7 +61,7 @@ class CausalAttention(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
-        self.register_buffer("mask", torch.ones(512, 512).tril().bool(), persistent=False)
+        self.register_buffer("mask", torch.ones(8, 8).tril().bool(), persistent=False)
 
     def forward(self, x, documents=None):
         n = x.shape[1]
@@ -69,6 +69,8 @@ class CausalAttention(nn.Module):
             p.reshape(*p.shape[:2], self.heads, -1).permute(0, 2, 1, 3)
             for p in (self.query(x), self.key(x), self.value(x))
         ]
+        if n > len(self.mask):  # kept, but as large as needed
+            self.mask = torch.ones(n, n).tril().bool()
         mask = self.mask[None, None, :n, :n]
         if documents is not None:
             mask = mask & documents.unsqueeze(2).eq(documents.unsqueeze(1)).unsqueeze(1)
