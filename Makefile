@@ -68,7 +68,7 @@ grade: env
 
 # The book is built by one core; meanwhile the other tests what does not need it.
 test: env lint exercises
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line book test-without-book
+	$(MAKE) --no-print-directory --jobs=2 book test-without-book
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/book
 
 test-without-book: env
