@@ -24,9 +24,8 @@ from autograder.shell.session import decode_reply
 
 MARKER = re.compile(r"""^\s*check\(["'](\w+)["']\)\s*$""", re.MULTILINE)
 ONE_AT_A_TIME = Lock()  # sys.stdout is the whole process's, and a worker may have several threads
-NOT_GRADED = (
-    "not-graded"  # the tag of a cell that the grader does not run, such as one that trains a model
-)
+# The tag of a cell that the grader does not run, such as one that trains a model.
+NOT_GRADED = "not-graded"
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS\n?", re.DOTALL)
 
 
