@@ -67,8 +67,9 @@ grade: env
 	$(BIN)/autograder report --class $(CLASS)
 
 # The book is built while what does not need it is tested. One thread each: several would wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: env lint exercises
-	OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs=2 book test-without-book
+	$(MAKE) --no-print-directory --jobs=2 book test-without-book
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/book
 
 test-without-book: env

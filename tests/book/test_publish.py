@@ -110,8 +110,8 @@ def test_the_package_is_the_library_and_nothing_else(folder):
     with zipfile.ZipFile(folder / WHEEL) as wheel:
         files = {name for name in wheel.namelist() if ".dist-info/" not in name}
         metadata = wheel.read("attend-0.dist-info/METADATA").decode()
-    library = [path for path in (ROOT / "book/attend").iterdir() if path.is_file()]
-    assert files == {f"attend/{path.name}" for path in library}
+    library = [path for path in (ROOT / "book/attend").rglob("*") if path.suffix != ".pyc"]
+    assert files == {str(path.relative_to(ROOT / "book")) for path in library if path.is_file()}
     assert "autograder" not in metadata and "Requires-Dist: torch" in metadata
 
 
