@@ -23,9 +23,9 @@ STUDENTS = 20  # each draws inputs of their own
 
 
 def bank_rows() -> dict[str, Measured]:
-    """Every misconception, right program and wrong program of every assignment, on the inputs of many students."""
+    """Every misconception, right and wrong program of every question whose inputs are drawn, for many students."""
     asked = [
-        (name, question) for name in programs.ASSIGNMENTS for question in programs.questions(name)
+        (name, question) for name in programs.ASSIGNMENTS for question in programs.judged(name)
     ]
     jobs = int(os.environ.get("N_JOBS", "2"))
     found = Parallel(n_jobs=jobs)(delayed(tried)(*pair, range(STUDENTS)) for pair in asked)
